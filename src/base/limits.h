@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every size that arrives from outside meets a limit of this list. Each says why it is what it is.
+ * docs/formats and the man pages quote these names; tests/meta checks that they do.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+/* Linux PATH_MAX less the NUL: a longer name cannot be created by one system call. */
+#define LIMIT_PATH_BYTES 4095
+/* NAME_MAX of every file system the drivers accept. */
+#define LIMIT_NAME_BYTES 255
+/* Components of one path; 2,048 one-letter ones fill LIMIT_PATH_BYTES. */
+#define LIMIT_PATH_DEPTH 2048
+/* One pax extended header block: room for xattr values (64 KiB each), base64 and all. */
+#define LIMIT_PAX_BYTES (1024u * 1024u)
+/* Linux XATTR_SIZE_MAX. */
+#define LIMIT_XATTR_VALUE_BYTES 65536u
+/* Linux XATTR_NAME_MAX. */
+#define LIMIT_XATTR_NAME_BYTES 255
+/* Linux XATTR_LIST_MAX is 64 KiB of names: no inode can carry more than this many. */
+#define LIMIT_XATTRS_PER_ENTRY 1024
+/* Entries in one layer; the largest public images have about 10^6. */
+#define LIMIT_LAYER_ENTRIES (16u * 1024u * 1024u)
+/* One layer's uncompressed tar: 1 TiB, ten times the largest model image known. */
+#define LIMIT_LAYER_BYTES (1024ull * 1024 * 1024 * 1024)
+/* Uncompressed to compressed bytes after the first 64 MiB; deflate cannot exceed 1032:1. */
+#define LIMIT_EXPANSION_RATIO 1100u
+/* zstd window: 128 MiB (windowLog 27) is the default limit of the zstd program. */
+#define LIMIT_ZSTD_WINDOW_LOG 27
+/* Image manifest or index: the OCI distribution spec asks registries to take at least 4 MiB. */
+#define LIMIT_MANIFEST_BYTES (4u * 1024u * 1024u)
+/* Image configuration blob. */
+#define LIMIT_CONFIG_BYTES (8u * 1024u * 1024u)
+/* Layers of one image: the overlay kernel limit is 500 lowers. */
+#define LIMIT_IMAGE_LAYERS 500
+/* Indexes nested in indexes. */
+#define LIMIT_INDEX_DEPTH 2
+/* Nesting of any JSON document. */
+#define LIMIT_JSON_DEPTH 64
+/* layers.json and its siblings: 50,000 layers are 16 MB. */
+#define LIMIT_RECORDS_BYTES (512u * 1024u * 1024u)
+/* storage.conf, registries.conf, auth.json, netrc. */
+#define LIMIT_CONF_BYTES (1024u * 1024u)
+/* An image reference. */
+#define LIMIT_REFERENCE_BYTES 1024
+/* One line of a tar-split stream: a segment holds at most one pax block, base64. */
+#define LIMIT_TARSPLIT_LINE_BYTES (8u * 1024u * 1024u)
+/* /etc/passwd, /etc/group of an image. */
+#define LIMIT_PASSWD_BYTES (1024u * 1024u)
+/* Headers of one HTTP response, and one header line. */
+#define LIMIT_HTTP_HEADER_BYTES (256u * 1024u)
+#define LIMIT_HTTP_REDIRECTS 10
+/* Token, error and other small HTTP documents. */
+#define LIMIT_HTTP_DOCUMENT_BYTES (1024u * 1024u)
+
+/* Not limits of input but the house's buffer sizes: big writes, few system calls. */
+#define STREAM_BLOCK_BYTES (1024u * 1024u)
+
+#endif
