@@ -8,6 +8,7 @@
 #include "oci/descriptor.h"
 #include "oci/digest.h"
 #include "json/doc.h"
+#include "json/write.h"
 
 static void history_done(struct oci_history *h)
 {
@@ -143,6 +144,8 @@ static int read_diff_ids(const struct json_ref *at, struct oci_config *c, struct
 	return 0;
 }
 
+static const char *const rootfs_keys[] = { "type", "diff_ids", NULL };
+
 static int read_rootfs(const struct json_ref *at, struct oci_config *c, struct imbrex_error *err)
 {
 	struct json_ref type_ref = json_get(at, "type");
@@ -151,6 +154,9 @@ static int read_rootfs(const struct json_ref *at, struct oci_config *c, struct i
 	int r;
 
 	r = json_as_object(at, err);
+	if (r < 0)
+		return r;
+	r = oci_check_key_case(at, rootfs_keys, err);
 	if (r < 0)
 		return r;
 	r = json_opt_string(&type_ref, &type, err);
@@ -232,6 +238,9 @@ static int read_platform(
 	return r < 0 ? wrap(err, r, "config") : 0;
 }
 
+static const char *const known_keys[] = { "architecture", "os", "variant", "config", "rootfs",
+	"history", NULL };
+
 static int read_config(const struct json_ref *root, struct oci_config *c, struct imbrex_error *err)
 {
 	struct json_ref run = json_get(root, "config");
@@ -240,6 +249,9 @@ static int read_config(const struct json_ref *root, struct oci_config *c, struct
 	int r;
 
 	r = json_as_object(root, err);
+	if (r < 0)
+		return r;
+	r = oci_check_key_case(root, known_keys, err);
 	if (r < 0)
 		return r;
 	r = read_platform(root, &c->platform, err);
@@ -286,4 +298,116 @@ int oci_config_check_layers(const struct oci_config *c, size_t n_layers, struct 
 			"config.rootfs.diff_ids: %zu diff IDs, but the manifest has %zu layers",
 			c->n_diff_ids, n_layers);
 	return 0;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A set as Go's map[string]struct{}: sorted, {"80/tcp":{}}. Sorts a copy of the pointers. */
+static int write_keys(struct json_writer *w, const char *key, const struct strv *keys)
+{
+	AUTO_FREE char **sorted = NULL;
+	size_t i;
+
+	if (!keys->n)
+		return 0;
+	sorted = calloc(keys->n, sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	memcpy(sorted, keys->items, keys->n * sizeof(*sorted));
+	qsort(sorted, keys->n, sizeof(*sorted), compare_texts);
+	json_write_key(w, key);
+	json_write_object_begin(w);
+	for (i = 0; i < keys->n; i++) {
+		if (i && strcmp(sorted[i], sorted[i - 1]) == 0)
+			continue;
+		json_write_key(w, sorted[i]);
+		json_write_object_begin(w);
+		json_write_object_end(w);
+	}
+	json_write_object_end(w);
+	return 0;
+}
+
+static int write_run(struct json_writer *w, const struct oci_config *c)
+{
+	int r;
+
+	json_write_key(w, "config");
+	json_write_object_begin(w);
+	json_write_some_string(w, "User", c->user);
+	r = write_keys(w, "ExposedPorts", &c->exposed_ports);
+	if (r < 0)
+		return r;
+	json_write_some_strings(w, "Env", &c->env);
+	json_write_some_strings(w, "Entrypoint", &c->entrypoint);
+	json_write_some_strings(w, "Cmd", &c->cmd);
+	r = write_keys(w, "Volumes", &c->volumes);
+	if (r < 0)
+		return r;
+	json_write_some_string(w, "WorkingDir", c->working_dir);
+	json_write_some_pairs(w, "Labels", &c->labels);
+	json_write_some_string(w, "StopSignal", c->stop_signal);
+	json_write_object_end(w);
+	return 0;
+}
+
+static void write_rootfs(struct json_writer *w, const struct oci_config *c)
+{
+	size_t i;
+
+	json_write_key(w, "rootfs");
+	json_write_object_begin(w);
+	json_write_member_string(w, "type", "layers");
+	json_write_key(w, "diff_ids");
+	json_write_array_begin(w);
+	for (i = 0; i < c->n_diff_ids; i++)
+		json_write_string(w, digest_text(&c->diff_ids[i]));
+	json_write_array_end(w);
+	json_write_object_end(w);
+}
+
+static void write_history(struct json_writer *w, const struct oci_config *c)
+{
+	size_t i;
+
+	if (!c->n_history)
+		return;
+	json_write_key(w, "history");
+	json_write_array_begin(w);
+	for (i = 0; i < c->n_history; i++) {
+		const struct oci_history *h = &c->history[i];
+
+		json_write_object_begin(w);
+		json_write_some_string(w, "created", h->created);
+		json_write_some_string(w, "created_by", h->created_by);
+		json_write_some_string(w, "author", h->author);
+		json_write_some_string(w, "comment", h->comment);
+		json_write_some_bool(w, "empty_layer", h->empty_layer);
+		json_write_object_end(w);
+	}
+	json_write_array_end(w);
+}
+
+int oci_config_write(const struct oci_config *c, struct str *ret, struct imbrex_error *err)
+{
+	struct json_writer w;
+	int r;
+
+	json_writer_init(&w, ret);
+	json_write_object_begin(&w);
+	json_write_some_string(&w, "created", c->created);
+	json_write_some_string(&w, "author", c->author);
+	json_write_member_string(&w, "architecture", c->platform.architecture);
+	json_write_member_string(&w, "os", c->platform.os);
+	json_write_some_string(&w, "variant", c->platform.variant);
+	r = write_run(&w, c);
+	if (r < 0)
+		return fail_nomem(err);
+	write_rootfs(&w, c);
+	write_history(&w, c);
+	json_write_object_end(&w);
+	return json_writer_finish(&w, err);
 }

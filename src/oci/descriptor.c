@@ -101,6 +101,25 @@ bool oci_media_is_index(enum oci_media media)
 	return media == OCI_MEDIA_INDEX || media == OCI_MEDIA_DOCKER_LIST;
 }
 
+int oci_check_key_case(
+	const struct json_ref *at, const char *const *names, struct imbrex_error *err)
+{
+	struct json_ref member;
+	const char *const *name;
+	void *iter = NULL;
+	char path[96];
+
+	while (json_next_member(at, &iter, &member)) {
+		for (name = names; *name; name++) {
+			if (strcasecmp(member.key, *name) == 0 && strcmp(member.key, *name) != 0)
+				return fail(err, IMBREX_EFORMAT,
+					"%s: the key '%s' must be written '%s'",
+					json_path(at, path, sizeof(path)), member.key, *name);
+		}
+	}
+	return 0;
+}
+
 const char *oci_pairs_get(const struct strv *pairs, const char *key)
 {
 	size_t i;
@@ -160,6 +179,9 @@ static int parse_platform(const struct json_ref *at, struct platform *ret, struc
 	return platform_set(words[0], words[1], words[2], ret, err);
 }
 
+static const char *const known_keys[] = { "mediaType", "digest", "size", "platform", "annotations",
+	NULL };
+
 static int parse_into(const struct json_ref *at, struct oci_descriptor *d, struct imbrex_error *err)
 {
 	struct json_ref media_type = json_get(at, "mediaType");
@@ -172,6 +194,9 @@ static int parse_into(const struct json_ref *at, struct oci_descriptor *d, struc
 	int r;
 
 	r = json_as_object(at, err);
+	if (r < 0)
+		return r;
+	r = oci_check_key_case(at, known_keys, err);
 	if (r < 0)
 		return r;
 	r = json_as_string(&media_type, &text, err);
@@ -209,4 +234,27 @@ int oci_descriptor_parse(
 	}
 	*ret = d;
 	return 0;
+}
+
+static void write_platform(struct json_writer *w, const struct platform *p)
+{
+	if (!p->os[0] && !p->architecture[0])
+		return;
+	json_write_key(w, "platform");
+	json_write_object_begin(w);
+	json_write_member_string(w, "architecture", p->architecture);
+	json_write_member_string(w, "os", p->os);
+	json_write_some_string(w, "variant", p->variant);
+	json_write_object_end(w);
+}
+
+void oci_descriptor_write(struct json_writer *w, const struct oci_descriptor *d)
+{
+	json_write_object_begin(w);
+	json_write_member_string(w, "mediaType", d->media_type);
+	json_write_member_string(w, "digest", digest_text(&d->digest));
+	json_write_member_uint(w, "size", d->size_bytes);
+	json_write_some_pairs(w, "annotations", &d->annotations);
+	write_platform(w, &d->platform);
+	json_write_object_end(w);
 }

@@ -15,6 +15,7 @@
 #include "base/strv.h"
 #include "oci/platform.h"
 #include "json/doc.h"
+#include "json/write.h"
 
 enum oci_media {
 	OCI_MEDIA_OTHER = 0,       /* well formed, but nothing an image is made of */
@@ -81,6 +82,16 @@ bool oci_media_is_index(enum oci_media media);
  */
 int oci_descriptor_parse(
 	const struct json_ref *at, struct oci_descriptor *ret, struct imbrex_error *err) MUST_CHECK;
+
+/* One descriptor as a value. */
+void oci_descriptor_write(struct json_writer *w, const struct oci_descriptor *d);
+
+/*
+ * EFORMAT if a member of `at` differs from one of `names` (NULL at the end) in case only: Go's
+ * decoders would take the one for the other, and the document would mean two things.
+ */
+int oci_check_key_case(
+	const struct json_ref *at, const char *const *names, struct imbrex_error *err) MUST_CHECK;
 
 /* The value of `key` in a list of key, value, ...; NULL if absent. */
 const char *oci_pairs_get(const struct strv *pairs, const char *key);

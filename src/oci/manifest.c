@@ -39,27 +39,6 @@ void oci_index_done(struct oci_index *index)
 	*index = (struct oci_index){ 0 };
 }
 
-/* Go's decoders take "Layers" for "layers": such a document means two things. */
-static int check_key_case(const struct json_ref *root, struct imbrex_error *err)
-{
-	static const char *const known[] = { "schemaVersion", "mediaType", "config", "layers",
-		"manifests", "annotations", "subject", "artifactType", "fsLayers", "history" };
-	struct json_ref member;
-	void *iter = NULL;
-	size_t i;
-
-	while (json_next_member(root, &iter, &member)) {
-		for (i = 0; i < ARRAY_LEN(known); i++) {
-			if (strcasecmp(member.key, known[i]) == 0 &&
-				strcmp(member.key, known[i]) != 0)
-				return fail(err, IMBREX_EFORMAT,
-					"%s: the key '%s' must be written '%s'", root->key,
-					member.key, known[i]);
-		}
-	}
-	return 0;
-}
-
 static int refuse_members(const struct json_ref *root, const char *kind, const char *const *names,
 	struct imbrex_error *err)
 {
@@ -164,6 +143,9 @@ static int settle_media(const char *announced, const struct json_ref *root, enum
 	return 0;
 }
 
+static const char *const known_keys[] = { "schemaVersion", "mediaType", "config", "layers",
+	"manifests", "annotations", "subject", "artifactType", "fsLayers", "history", NULL };
+
 static int parse_document(const char *announced, const char *text, size_t len,
 	struct json_doc **ret, enum oci_media *ret_media, struct imbrex_error *err)
 {
@@ -178,7 +160,7 @@ static int parse_document(const char *announced, const char *text, size_t len,
 	r = json_as_object(&root, err);
 	if (r < 0)
 		return r;
-	r = check_key_case(&root, err);
+	r = oci_check_key_case(&root, known_keys, err);
 	if (r < 0)
 		return r;
 	r = settle_media(announced, &root, ret_media, err);
@@ -430,4 +412,48 @@ int oci_index_select(const struct oci_index *index, const struct platform *want,
 			digest_short(&best->digest), best->size_bytes, LIMIT_MANIFEST_BYTES);
 	*ret = best;
 	return 0;
+}
+
+int oci_manifest_write(const struct oci_manifest *m, struct str *ret, struct imbrex_error *err)
+{
+	struct json_writer w;
+	size_t i;
+
+	assert(oci_media_is_manifest(m->media));
+	json_writer_init(&w, ret);
+	json_write_object_begin(&w);
+	json_write_member_int(&w, "schemaVersion", 2);
+	json_write_member_string(&w, "mediaType",
+		m->media == OCI_MEDIA_MANIFEST ? OCI_TYPE_MANIFEST : OCI_TYPE_DOCKER_MANIFEST);
+	json_write_key(&w, "config");
+	oci_descriptor_write(&w, &m->config);
+	json_write_key(&w, "layers");
+	json_write_array_begin(&w);
+	for (i = 0; i < m->n_layers; i++)
+		oci_descriptor_write(&w, &m->layers[i]);
+	json_write_array_end(&w);
+	json_write_some_pairs(&w, "annotations", &m->annotations);
+	json_write_object_end(&w);
+	return json_writer_finish(&w, err);
+}
+
+int oci_index_write(const struct oci_index *index, struct str *ret, struct imbrex_error *err)
+{
+	struct json_writer w;
+	size_t i;
+
+	assert(oci_media_is_index(index->media));
+	json_writer_init(&w, ret);
+	json_write_object_begin(&w);
+	json_write_member_int(&w, "schemaVersion", 2);
+	json_write_member_string(&w, "mediaType",
+		index->media == OCI_MEDIA_INDEX ? OCI_TYPE_INDEX : OCI_TYPE_DOCKER_LIST);
+	json_write_key(&w, "manifests");
+	json_write_array_begin(&w);
+	for (i = 0; i < index->n_manifests; i++)
+		oci_descriptor_write(&w, &index->manifests[i]);
+	json_write_array_end(&w);
+	json_write_some_pairs(&w, "annotations", &index->annotations);
+	json_write_object_end(&w);
+	return json_writer_finish(&w, err);
 }
