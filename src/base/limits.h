@@ -51,8 +51,18 @@
 /* Headers of one HTTP response, and one header line. */
 #define LIMIT_HTTP_HEADER_BYTES (256u * 1024u)
 #define LIMIT_HTTP_REDIRECTS 10
+/* One WWW-Authenticate value: a realm URL and a few words. */
+#define LIMIT_CHALLENGE_BYTES (16u * 1024u)
+/* A bearer token, which every request repeats; servers refuse header lines beyond 8 to 16 KiB. */
+#define LIMIT_TOKEN_BYTES (64u * 1024u)
 /* Token, error and other small HTTP documents. */
 #define LIMIT_HTTP_DOCUMENT_BYTES (1024u * 1024u)
+/* /etc/subuid or /etc/subgid: a line of 40 bytes for each of 400,000 users. */
+#define LIMIT_SUBID_BYTES (16u * 1024u * 1024u)
+/* Extents of one uid_map or gid_map: Linux UID_GID_MAP_MAX_EXTENTS. */
+#define LIMIT_ID_MAP_EXTENTS 340
+/* /proc/self/mountinfo: 100,000 mounts (sysctl fs.mount-max) of 2.6 KB a line. */
+#define LIMIT_MOUNTINFO_BYTES (256u * 1024u * 1024u)
 
 /* Not limits of input but the house's buffer sizes: big writes, few system calls. */
 #define STREAM_BLOCK_BYTES (1024u * 1024u)
