@@ -26,7 +26,8 @@
 extern "C" {
 #endif
 
-/* Namespaces that are shared with the caller; every one not named is new. Mounts are never shared. */
+/* Namespaces that are shared with the caller; every one not named is new. Mounts are never shared.
+ */
 enum imbrex_run_share {
 	IMBREX_RUN_SHARE_PID = 1 << 0,
 	IMBREX_RUN_SHARE_IPC = 1 << 1,
@@ -36,11 +37,13 @@ enum imbrex_run_share {
 };
 
 enum imbrex_run_userns {
-	IMBREX_RUN_USERNS_AUTO = 0, /* NONE for a privileged caller, else SUBIDS if it can, else SINGLE */
-	IMBREX_RUN_USERNS_NONE = 1, /* stay in the caller's; needs CAP_SYS_ADMIN there */
+	IMBREX_RUN_USERNS_AUTO =
+		0, /* NONE for a privileged caller, else SUBIDS if it can, else SINGLE */
+	IMBREX_RUN_USERNS_NONE = 1,   /* stay in the caller's; needs CAP_SYS_ADMIN there */
 	IMBREX_RUN_USERNS_SINGLE = 2, /* one id: the caller's */
-	IMBREX_RUN_USERNS_SUBIDS = 3, /* the caller's id and its ranges of /etc/subuid, /etc/subgid */
-	IMBREX_RUN_USERNS_MAPS = 4    /* uid_maps and gid_maps below; the caller must be privileged */
+	IMBREX_RUN_USERNS_SUBIDS =
+		3,                 /* the caller's id and its ranges of /etc/subuid, /etc/subgid */
+	IMBREX_RUN_USERNS_MAPS = 4 /* uid_maps and gid_maps below; the caller must be privileged */
 };
 
 enum imbrex_run_caps {
@@ -71,8 +74,8 @@ struct imbrex_run_idmap {
 
 /* Zero is the default of every member but rootfs and argv. All pointers are borrowed. */
 struct imbrex_run_opts {
-	const char *rootfs;      /* path of the root file system, links followed; or NULL and: */
-	const int *rootfs_fd;    /* a directory, or a detached mount (fsmount, open_tree), see below */
+	const char *rootfs;   /* path of the root file system, links followed; or NULL and: */
+	const int *rootfs_fd; /* a directory, or a detached mount (fsmount, open_tree), see below */
 	bool rootfs_is_detached; /* rootfs_fd is a mount that is attached nowhere */
 	bool read_only;          /* the root; mounts have their own flag */
 
@@ -94,10 +97,10 @@ struct imbrex_run_opts {
 	size_t n_uid_maps, n_gid_maps;
 
 	enum imbrex_run_caps caps;
-	bool no_new_privs;   /* set-user-ID programs inside gain nothing */
-	bool no_seccomp;     /* without the system call filter of docs/run.md */
-	bool no_mask;        /* without the hidden and read-only paths of /proc and /sys */
-	bool no_init;        /* the program itself is process 1 of the new pid namespace */
+	bool no_new_privs;     /* set-user-ID programs inside gain nothing */
+	bool no_seccomp;       /* without the system call filter of docs/run.md */
+	bool no_mask;          /* without the hidden and read-only paths of /proc and /sys */
+	bool no_init;          /* the program itself is process 1 of the new pid namespace */
 	unsigned preserve_fds; /* pass this many descriptors from 3 on */
 
 	/* Called once before anything is done with one line per step of the plan; may be NULL. */
