@@ -131,6 +131,7 @@ static inline uint64_t swar_special(uint64_t v)
 static int pass_string(struct json_scan *s, struct json_span *ret, struct imbrex_error *err)
 {
 	const char *begin = ++s->at;
+	bool escaped = false;
 	int r;
 
 	for (;;) {
@@ -166,7 +167,9 @@ static int pass_string(struct json_scan *s, struct json_span *ret, struct imbrex
 		r = pass_escape(s, err);
 		if (r < 0)
 			return r;
+		escaped = true;
 	}
+	ret->escaped = escaped;
 	ret->at = begin;
 	ret->len = (size_t)(s->at - begin);
 	s->at++;
@@ -468,10 +471,8 @@ int json_scan_skip(struct json_scan *s, struct json_span *ret, struct imbrex_err
 	if (r < 0)
 		return r;
 	s->pending = false;
-	if (ret) {
-		ret->at = begin;
-		ret->len = (size_t)(s->at - begin);
-	}
+	if (ret)
+		*ret = (struct json_span){ .at = begin, .len = (size_t)(s->at - begin) };
 	return 0;
 }
 
@@ -619,7 +620,7 @@ int json_scan_text(struct json_scan *s, char **ret, struct imbrex_error *err)
 	r = json_scan_raw_string(s, &raw, err);
 	if (r < 0)
 		return r;
-	if (!memchr(raw.at, '\\', raw.len)) {
+	if (!raw.escaped) {
 		copy = strndup(raw.at, raw.len);
 		if (!copy)
 			return fail_nomem(err);
@@ -752,12 +753,10 @@ static inline char fold(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-static bool same_bytes(const char *a, const char *b, size_t len, bool folded)
+bool json_same_folded(const char *a, const char *b, size_t len)
 {
 	size_t i;
 
-	if (!folded)
-		return memcmp(a, b, len) == 0;
 	for (i = 0; i < len; i++) {
 		if (fold(a[i]) != fold(b[i]))
 			return false;
@@ -765,17 +764,13 @@ static bool same_bytes(const char *a, const char *b, size_t len, bool folded)
 	return true;
 }
 
-static bool key_equals(struct json_span raw, const char *name, bool folded)
+bool json_key_decodes_to(struct json_span raw, const char *name, bool folded)
 {
 	size_t len = strlen(name);
 	size_t i = 0;
 	char bytes[4];
 	int n;
 
-	if (raw.len == len && same_bytes(raw.at, name, len, folded))
-		return !memchr(raw.at, '\\', len);
-	if (raw.len <= len || !memchr(raw.at, '\\', raw.len))
-		return false;
 	while (i < raw.len) {
 		n = 1;
 		bytes[0] = raw.at[i];
@@ -783,20 +778,13 @@ static bool key_equals(struct json_span raw, const char *name, bool folded)
 			n = decode_escape(raw, &i, bytes);
 		else
 			i++;
-		if (n < 0 || (size_t)n > len || !same_bytes(bytes, name, (size_t)n, folded))
+		if (n < 0 || (size_t)n > len)
+			return false;
+		if (folded ? !json_same_folded(bytes, name, (size_t)n)
+			   : memcmp(bytes, name, (size_t)n) != 0)
 			return false;
 		name += n;
 		len -= (size_t)n;
 	}
 	return len == 0;
-}
-
-bool json_key_is(struct json_span raw, const char *name)
-{
-	return key_equals(raw, name, false);
-}
-
-bool json_key_is_folded(struct json_span raw, const char *name)
-{
-	return key_equals(raw, name, true);
 }

@@ -35,6 +35,7 @@
 struct json_span {
 	const char *at;
 	size_t len;
+	bool escaped; /* raw text of a string or key: holds a backslash */
 };
 
 enum json_kind {
@@ -97,9 +98,26 @@ int json_scan_finish(struct json_scan *s, struct imbrex_error *err) MUST_CHECK;
  * -EFBIG.
  */
 int json_text_decode(struct json_span raw, struct str *ret) MUST_CHECK;
-/* A raw key equals `name`, byte for byte after decoding. */
-bool json_key_is(struct json_span raw, const char *name);
+/* The slow half of json_key_is(): decodes. */
+bool json_key_decodes_to(struct json_span raw, const char *name, bool folded);
+/* ASCII letters match in either case. */
+bool json_same_folded(const char *a, const char *b, size_t len);
+
+/* A raw key equals `name` (plain ASCII) after decoding. Cheap for names known when compiling. */
+static inline bool json_key_is(struct json_span raw, const char *name)
+{
+	if (raw.escaped)
+		return json_key_decodes_to(raw, name, /* folded= */ false);
+	return raw.len == strlen(name) && memcmp(raw.at, name, raw.len) == 0;
+}
+
 /* As json_key_is(), and ASCII letters match in either case, as Go's decoder does it. */
-bool json_key_is_folded(struct json_span raw, const char *name);
+static inline bool json_key_is_folded(struct json_span raw, const char *name)
+{
+	if (raw.escaped)
+		return json_key_decodes_to(raw, name, /* folded= */ true);
+	return raw.len == strlen(name) &&
+	       (memcmp(raw.at, name, raw.len) == 0 || json_same_folded(raw.at, name, raw.len));
+}
 
 #endif
