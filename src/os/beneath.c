@@ -246,12 +246,13 @@ static int open_for_removal(const struct remover *rm, int fd, const char *name)
 	}
 	if (child != -EACCES)
 		return child;
+	/* The holder may lack search permission, or the child all; what is not ours stays shut. */
+	if (rm->n)
+		(void)allow_dir(fd);
 	path_fd = open_child(fd, name, O_PATH);
 	if (path_fd < 0)
 		return path_fd;
-	r = allow_dir(path_fd);
-	if (r < 0)
-		return r;
+	(void)allow_dir(path_fd);
 	return open_child(path_fd, ".", O_RDONLY);
 }
 
