@@ -6,8 +6,9 @@
  *
  * A new layer is built in a staging place that no other process looks at, outside every lock:
  *
- *   stage_new ──▶ entries/finish (0 or 1 time) ──▶ seal(parent) ──▶ [sync by the store] ──▶ publish(id)
- *       └────────────── free at any point: abort, the staging place is removed ──────────────┘
+ *   stage_new ──▶ entries/finish (0 or 1 time) ──▶ seal(parent) ──▶ [sync by the store] ──▶
+ * publish(id) └────────────── free at any point: abort, the staging place is removed
+ * ──────────────┘
  *
  * publish() only renames, so the store can call it under layers.lock. Drivers know nothing of the
  * store's JSON: whoever calls remove() or publish() holds layers.lock exclusively.
@@ -32,30 +33,35 @@ struct driver;
 struct driver_stage;
 
 struct driver_config {
-	const char *graphroot;      /* absolute, exists; borrowed for the life of the driver */
-	const char *runroot;        /* absolute, exists; borrowed likewise */
-	const struct strv *options; /* "key=value" or "driver.key=value", in order; borrowed likewise */
-	bool rootless;              /* in a user namespace of our own, or not root */
-	bool single_id;             /* the user namespace maps one id only: chown errors are ignored */
-	bool read_only;             /* never write below graphroot (probes included) */
+	const char *graphroot; /* absolute, exists; borrowed for the life of the driver */
+	const char *runroot;   /* absolute, exists; borrowed likewise */
+	const struct strv
+		*options; /* "key=value" or "driver.key=value", in order; borrowed likewise */
+	bool rootless;    /* in a user namespace of our own, or not root */
+	bool single_id;   /* the user namespace maps one id only: chown errors are ignored */
+	bool read_only;   /* never write below graphroot (probes included) */
 };
 
 /* How a layer is mounted. Zero: as the driver's options say, read-write. */
 struct driver_mount_opts {
 	bool read_only;
-	bool volatile_upper;      /* "volatile" overlay: no sync of the upper layer */
+	bool volatile_upper;        /* "volatile" overlay: no sync of the upper layer */
 	const struct strv *options; /* replaces the configured mount options; NULL: keep them */
-	const char *label;        /* SELinux mount label; NULL or "": none */
+	const char *label;          /* SELinux mount label; NULL or "": none */
 };
 
 /* Where the layers below a new one are: published, or still staged in the same transaction. */
 struct driver_parent {
-	const char *id;             /* published layer; NULL if `stage` is set or there is no parent */
+	const char *id; /* published layer; NULL if `stage` is set or there is no parent */
 	struct driver_stage *stage; /* sealed stage of the same driver; NULL otherwise */
 };
 
 struct driver_change {
-	enum { CHANGE_MODIFY = 0, CHANGE_ADD = 1, CHANGE_DELETE = 2 } kind;
+	enum {
+		CHANGE_MODIFY = 0,
+		CHANGE_ADD = 1,
+		CHANGE_DELETE = 2
+	} kind;
 	const char *path; /* clean, relative */
 };
 
@@ -63,36 +69,44 @@ struct driver_ops {
 	const char *name; /* also the name of the home directory below graphroot */
 	/*
 	 * True if content can be staged before the parent is known or complete (overlay). False if
-	 * stage_new() needs the parent, because a layer holds a copy or clone of it (vfs, btrfs, zfs).
+	 * stage_new() needs the parent, because a layer holds a copy or clone of it (vfs, btrfs,
+	 * zfs).
 	 */
 	bool independent;
 
-	/* ENOTSUP when this kernel or file system cannot carry the driver (selection tries the next). */
-	int (*open)(const struct driver_config *config, struct driver **ret, struct imbrex_error *err);
+	/* ENOTSUP when this kernel or file system cannot carry the driver (selection tries the
+	 * next). */
+	int (*open)(
+		const struct driver_config *config, struct driver **ret, struct imbrex_error *err);
 	void (*close)(struct driver *d);
 
-	/* `temp` is the driver's own temporary directory for this transaction (driver_temp_root). */
+	/* `temp` is the driver's own temporary directory for this transaction (driver_temp_root).
+	 */
 	int (*stage_new)(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
 		struct driver_stage **ret, struct imbrex_error *err);
 	/* Sink that fills the stage; at most one per stage; must be finished before seal. */
-	int (*stage_entries)(struct driver_stage *s, struct entry_sink **ret, struct imbrex_error *err);
+	int (*stage_entries)(
+		struct driver_stage *s, struct entry_sink **ret, struct imbrex_error *err);
 	/* All that is needed besides content (link, lower, work …); no further writing after it. */
 	int (*stage_seal)(struct driver_stage *s, const struct driver_parent *parent,
 		struct imbrex_error *err);
-	/* Rename into place as layer `id`, replacing an orphan of that name. Caller holds layers.lock. */
+	/* Rename into place as layer `id`, replacing an orphan of that name. Caller holds
+	 * layers.lock. */
 	int (*stage_publish)(struct driver_stage *s, const char *id, struct imbrex_error *err);
 	void (*stage_free)(struct driver_stage *s);
 
-	/* Move layer `id` out of sight into `trash`; absent is success. Caller holds layers.lock. */
-	int (*remove)(struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err);
+	/* Move layer `id` out of sight into `trash`; absent is success. Caller holds layers.lock.
+	 */
+	int (*remove)(
+		struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err);
 
 	/* Path of the whole tree. `ret_path` is the caller's to free. Counting is the store's. */
 	int (*mount)(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 		char **ret_path, struct imbrex_error *err);
 	int (*unmount)(struct driver *d, const char *id, struct imbrex_error *err);
 
-	/* Open the content of regular file `name` (a tar name, unclean) as layer `id` itself has it,
-	 * read-only, never leaving the layer; for tar-split reassembly. */
+	/* Open the content of regular file `name` (a tar name, unclean) as layer `id` itself has
+	 * it, read-only, never leaving the layer; for tar-split reassembly. */
 	int (*open_file)(struct driver *d, const char *id, const char *name, size_t name_len,
 		int *ret_fd, struct imbrex_error *err);
 	/* Entries of layer `id` relative to `parent_id` (NULL: nothing below), sorted by path. */
@@ -110,7 +124,8 @@ struct driver_ops {
 	/* "Key=Value" facts for `info`, appended to ret. */
 	int (*status)(struct driver *d, struct strv *ret, struct imbrex_error *err);
 	/* Paths of a layer ("UpperDir=…", "LowerDir=…"), appended to ret, for inspect. */
-	int (*metadata)(struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err);
+	int (*metadata)(
+		struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err);
 };
 
 /* First member of each driver's own struct; likewise struct driver_stage. */
@@ -137,7 +152,8 @@ static inline void driver_stage_free(struct driver_stage *s)
 DEFINE_CLEANUP(driver_stage, struct driver_stage, driver_stage_free)
 #define AUTO_STAGE AUTO(driver_stage)
 
-/* Relative to graphroot: where a transaction's tempdir for this driver goes ("overlay/tempdirs"). */
+/* Relative to graphroot: where a transaction's tempdir for this driver goes ("overlay/tempdirs").
+ */
 void driver_temp_root(const struct driver *d, char *ret, size_t len);
 
 /*

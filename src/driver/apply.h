@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entries become a directory: what every driver does with the content of a layer.
+ *
+ * apply_new -> (begin -> data* -> end)* -> finish -> free. free without finish leaves the tree as
+ * it is; the stage that owns it removes it. Threading: one thread per object. Errors: err; every
+ * message names the entry.
+ */
+#ifndef DRIVER_APPLY_H
+#define DRIVER_APPLY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "tree/entry_sink.h"
+
+enum apply_whiteouts {
+	APPLY_OVERLAY, /* as the overlay file system keeps them: char device 0:0, opaque xattr */
+	APPLY_AUFS,    /* as files named .wh.NAME and .wh..wh..opq: fuse-overlayfs reads these */
+	APPLY_REMOVE   /* the tree holds the lower layers: take out what is whited out */
+};
+
+/* Permission bits and owners kept in an xattr instead of the inode (drivers.md, force_mask). */
+#define APPLY_OVERRIDE_XATTR "user.containers.override_stat"
+
+struct apply_opts {
+	enum apply_whiteouts whiteouts;
+	const char *opaque_xattr; /* APPLY_OVERLAY: its name; static storage */
+	bool apply_root;          /* the entry "." sets mode, owner and times of the root */
+	bool in_userns;           /* device nodes are skipped, EPERM of xattrs is ignored */
+	bool ignore_chown_errors;
+	bool has_force_mask; /* force_mask counts: real metadata goes to the override xattr */
+	mode_t force_mask;
+};
+
+/*
+ * A sink that fills the directory `rootfd`. Symbolic links in the parent path of an entry are
+ * followed inside the root, as after a chroot; the last component is never followed.
+ *
+ * rootfd  taken on success; opened for reading
+ */
+int apply_new(int rootfd, const struct apply_opts *opts, struct entry_sink **ret,
+	struct imbrex_error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The overlay driver: a layer is a directory with its own changes, a chain is an overlay mount.
+ *
+ * A stage is a whole layer directory inside the transaction's tempdir:
+ *
+ *   stage_new ─▶ diff/ work/ merged/ ─▶ entries into diff/ ─▶ seal: link, lower | empty/, mode and
+ *   owner of diff/ ─▶ publish: rename to <home>/<id>, then l/<link> -> ../<id>/diff
+ *
+ * Invariants:
+ * (1) Until publish() nothing of a stage is reachable but through its tempdir, whose lock we hold.
+ * (2) The l/ link is made after the directory it leads to; removal takes the link first. So a
+ *     crash leaves a directory without link (an orphan, or repaired from its `link` file), and
+ *     never a link to nothing that a `lower` file names.
+ * (3) `lower` of a stage is made from its parent's `link` and `lower`, which seal() has already
+ *     written for a parent in the same transaction.
+ *
+ * Source: store-layout.md 3, drivers.md 2 of the storage facts.
+ */
+#include "driver/overlay.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/limits.h"
+#include "driver/apply.h"
+#include "os/beneath.h"
+#include "os/fd.h"
+#include "os/userns.h"
+
+struct overlay_stage {
+	struct driver_stage base;
+	struct overlay *o;
+	struct tempdir *temp;          /* borrowed */
+	char name[TEMPDIR_NAME_BYTES]; /* of the layer directory in temp */
+	int dir;                       /* owned; the layer directory */
+	int diff;                      /* owned; its diff */
+	bool has_entries;
+	bool sealed;
+	bool published;
+	char link[OVERLAY_LINK_LEN + 1];
+	struct str lower; /* valid once sealed */
+};
+
+static struct overlay_stage *stage_of(struct driver_stage *s)
+{
+	return CONTAINER_OF(s, struct overlay_stage, base);
+}
+
+static int add_home(struct overlay *o, const char *root, bool make, struct imbrex_error *err)
+{
+	struct overlay_home *homes, *h;
+	int fd, r;
+
+	homes = realloc(o->homes, (o->n_homes + 1) * sizeof(*homes));
+	if (!homes)
+		return fail_nomem(err);
+	o->homes = homes;
+	h = &homes[o->n_homes];
+	h->path = format_text("%s/overlay", root);
+	if (!h->path)
+		return fail_nomem(err);
+	if (make) {
+		r = mkdirs_at(AT_FDCWD, h->path, 0700, err);
+		if (r < 0) {
+			free(h->path);
+			return r;
+		}
+	}
+	fd = open_root_dir_at(AT_FDCWD, h->path, err);
+	if (fd < 0) {
+		free(h->path);
+		return fd;
+	}
+	h->fd = fd;
+	o->n_homes++;
+	return 0;
+}
+
+static int open_links(struct overlay *o, struct imbrex_error *err)
+{
+	int r;
+
+	if (!o->config.read_only) {
+		r = mkdir_at(o->homes[0].fd, "l", 0755, err);
+		if (r < 0)
+			return wrap(err, r, "in '%s'", o->homes[0].path);
+	}
+	r = openat(o->homes[0].fd, "l", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r < 0 && !(o->config.read_only && errno == ENOENT))
+		return fail_errno(err, "open '%s/l'", o->homes[0].path);
+	o->links = r;
+	return 0;
+}
+
+static int open_runhome(struct overlay *o, struct imbrex_error *err)
+{
+	AUTO_FREE char *path = format_text("%s/overlay", o->config.runroot);
+	int r;
+
+	if (!path)
+		return fail_nomem(err);
+	r = mkdirs_at(AT_FDCWD, path, 0700, err);
+	if (r < 0)
+		return r;
+	r = open_root_dir_at(AT_FDCWD, path, err);
+	if (r < 0)
+		return r;
+	o->runhome = r;
+	return 0;
+}
+
+static void overlay_close(struct driver *d)
+{
+	struct overlay *o = overlay_of(d);
+	size_t i;
+
+	for (i = 0; i < o->n_homes; i++) {
+		(void)close_fd(o->homes[i].fd);
+		free(o->homes[i].path);
+	}
+	free(o->homes);
+	(void)close_fd(o->links);
+	(void)close_fd(o->runhome);
+	overlay_options_done(&o->options);
+	free(o);
+}
+
+static int overlay_setup(struct overlay *o, struct imbrex_error *err)
+{
+	const struct driver_config *config = &o->config;
+	size_t i;
+	int r;
+
+	r = overlay_options_parse(&o->options, config->options, err);
+	if (r < 0)
+		return r;
+	r = add_home(o, config->graphroot, !config->read_only, err);
+	if (r < 0)
+		return r;
+	for (i = 0; i < o->options.image_stores.n; i++) {
+		struct imbrex_error ignored;
+
+		r = add_home(o, o->options.image_stores.items[i], false, &ignored);
+		if (r < 0 && r != IMBREX_ENOENT) {
+			if (err)
+				*err = ignored;
+			return r;
+		}
+	}
+	r = open_links(o, err);
+	if (r < 0)
+		return r;
+	if (config->read_only)
+		return 0;
+	r = open_runhome(o, err);
+	if (r < 0)
+		return r;
+	return overlay_probe_support(o, err);
+}
+
+static int overlay_open(
+	const struct driver_config *config, struct driver **ret, struct imbrex_error *err)
+{
+	struct overlay *o = calloc(1, sizeof(*o));
+	int r;
+
+	if (!o)
+		return fail_nomem(err);
+	o->base.ops = &overlay_ops;
+	o->config = *config;
+	o->links = o->runhome = -EBADF;
+	o->in_userns = config->rootless || !in_initial_userns();
+	r = overlay_setup(o, err);
+	if (r < 0) {
+		overlay_close(&o->base);
+		return r;
+	}
+	*ret = &o->base;
+	return 0;
+}
+
+/* mkdir with exactly that mode; fd of it in *ret_fd if wanted. */
+static int make_dir(int dirfd, const char *name, mode_t mode, int *ret_fd, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+
+	if (mkdirat(dirfd, name, mode & 0700) < 0)
+		return fail_errno(err, "make directory '%s' of a new layer", name);
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, mode) < 0)
+		return fail_errno(err, "open directory '%s' of a new layer", name);
+	if (ret_fd)
+		*ret_fd = take_fd(fd);
+	return 0;
+}
+
+static void overlay_stage_free(struct driver_stage *base)
+{
+	struct overlay_stage *s = stage_of(base);
+	struct imbrex_error ignored;
+
+	s->diff = close_fd(s->diff);
+	s->dir = close_fd(s->dir);
+	if (!s->published && s->name[0])
+		(void)!remove_tree_at(tempdir_fd(s->temp), s->name, &ignored);
+	str_done(&s->lower);
+	free(s);
+}
+
+static int stage_make(struct overlay_stage *s, struct imbrex_error *err)
+{
+	int r;
+
+	r = overlay_random_link(s->link, err);
+	if (r < 0)
+		return r;
+	tempdir_stage_addition(s->temp, s->name);
+	r = make_dir(tempdir_fd(s->temp), s->name, 0700, &s->dir, err);
+	if (r < 0)
+		return r;
+	r = make_dir(s->dir, "diff", 0555, &s->diff, err);
+	if (r < 0)
+		return r;
+	r = make_dir(s->dir, "work", 0700, NULL, err);
+	if (r < 0)
+		return r;
+	return make_dir(s->dir, "merged", 0700, NULL, err);
+}
+
+static int overlay_stage_new(struct driver *d, struct tempdir *temp,
+	const struct driver_parent *parent, struct driver_stage **ret, struct imbrex_error *err)
+{
+	struct overlay_stage *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return fail_nomem(err);
+	s->base.ops = d->ops;
+	s->o = overlay_of(d);
+	s->temp = temp;
+	s->dir = s->diff = -EBADF;
+	s->lower = (struct str)STR_INIT(OVERLAY_LOWER_BYTES);
+	r = stage_make(s, err);
+	if (r < 0) {
+		overlay_stage_free(&s->base);
+		return r;
+	}
+	*ret = &s->base;
+	return 0;
+}
+
+static int overlay_stage_entries(
+	struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err)
+{
+	struct overlay_stage *s = stage_of(base);
+	const struct overlay_options *opts = &s->o->options;
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	assert(!s->sealed && !s->has_entries);
+	fd = fcntl(s->diff, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return fail_errno(err, "open staged layer");
+	r = apply_new(fd,
+		&(struct apply_opts){
+			.whiteouts = opts->mount_program ? APPLY_AUFS : APPLY_OVERLAY,
+			.opaque_xattr = overlay_opaque_xattr(s->o),
+			.in_userns = s->o->in_userns,
+			.ignore_chown_errors = opts->ignore_chown_errors || s->o->config.single_id,
+			.has_force_mask = opts->has_force_mask,
+			.force_mask = opts->force_mask,
+		},
+		ret, err);
+	if (r < 0)
+		return r;
+	(void)take_fd(fd);
+	s->has_entries = true;
+	return 0;
+}
+
+/* A small file of a layer. With `sync`, its bytes are on disk on return: nobody else will do it. */
+static int write_small(int dir, const char *name, const char *text, size_t len, bool sync,
+	struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return fail_errno(err, "create '%s' of a new layer", name);
+	r = write_all(fd, text, len);
+	if (r < 0)
+		return fail_code(err, r, "write '%s' of a new layer", name);
+	if (fchmod(fd, 0644) < 0 || (sync && fdatasync(fd) < 0))
+		return fail_errno(err, "sync '%s' of a new layer", name);
+	return 0;
+}
+
+/* Mode and owner of the parent's diff, which every layer above it repeats. */
+static int inherit_root(struct overlay_stage *s, int parent_diff, struct imbrex_error *err)
+{
+	struct stat st, own;
+	mode_t mode;
+
+	if (fstat(parent_diff, &st) < 0 || fstat(s->diff, &own) < 0)
+		return fail_errno(err, "stat 'diff' of the parent layer");
+	mode = s->o->options.has_force_mask ? s->o->options.force_mask : st.st_mode & 07777;
+	if ((st.st_uid != own.st_uid || st.st_gid != own.st_gid) &&
+		fchown(s->diff, st.st_uid, st.st_gid) < 0 && !s->o->config.single_id &&
+		!s->o->options.ignore_chown_errors)
+		return fail_errno(err, "set owner of 'diff' of a new layer");
+	if (fchmod(s->diff, mode) < 0)
+		return fail_errno(err, "set mode of 'diff' of a new layer");
+	return 0;
+}
+
+static int set_lower(struct overlay_stage *s, const char *link, const struct str *lower,
+	struct imbrex_error *err)
+{
+	size_t i, n = 1;
+	int r;
+
+	for (i = 0; i < lower->len; i++)
+		n += lower->data[i] == ':';
+	n += lower->len != 0;
+	if (n > OVERLAY_LOWERS_MAX)
+		return fail(err, IMBREX_ELIMIT, "%zu layers below a new layer, limit is %d", n,
+			OVERLAY_LOWERS_MAX);
+	r = str_printf(&s->lower, "l/%s%s", link, lower->len ? ":" : "");
+	if (r == 0)
+		r = str_append(&s->lower, str_text(lower), lower->len);
+	return r < 0 ? fail_code(err, r, "list layers below a new layer") : 0;
+}
+
+static int seal_on_layer(struct overlay_stage *s, const char *id, struct imbrex_error *err)
+{
+	AUTO_OVERLAY_LAYER parent = OVERLAY_LAYER_INIT;
+	AUTO_CLOSE int diff = -EBADF;
+	int r;
+
+	r = overlay_layer_open(s->o, id, &parent, err);
+	if (r < 0)
+		return r;
+	r = overlay_layer_read(id, &parent, err);
+	if (r == IMBREX_ENOENT && overlay_repair_links(s->o, NULL) == 0)
+		r = overlay_layer_read(id, &parent, err);
+	if (r < 0)
+		return r;
+	diff = openat(parent.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (diff < 0)
+		return fail_errno(err, "layer %s: open 'diff'", id);
+	r = inherit_root(s, diff, err);
+	if (r < 0)
+		return r;
+	return set_lower(s, parent.link, &parent.lower, err);
+}
+
+static int overlay_stage_seal(
+	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
+{
+	struct overlay_stage *s = stage_of(base);
+	struct overlay_stage *below = parent && parent->stage ? stage_of(parent->stage) : NULL;
+	bool sync = !s->has_entries;
+	int r = 0;
+
+	assert(!s->sealed && (!below || below->sealed));
+	if (below) {
+		r = inherit_root(s, below->diff, err);
+		if (r == 0)
+			r = set_lower(s, below->link, &below->lower, err);
+	} else if (parent && parent->id) {
+		r = seal_on_layer(s, parent->id, err);
+	} else {
+		if (s->o->options.has_force_mask && fchmod(s->diff, s->o->options.force_mask) < 0)
+			return fail_errno(err, "set mode of 'diff' of a new layer");
+		r = make_dir(s->dir, "empty", 0700, NULL, err);
+	}
+	if (r < 0)
+		return r;
+	r = write_small(s->dir, "link", s->link, OVERLAY_LINK_LEN, sync, err);
+	if (r < 0)
+		return r;
+	if (s->lower.len)
+		r = write_small(s->dir, "lower", s->lower.data, s->lower.len, sync, err);
+	if (r < 0)
+		return r;
+	s->sealed = true;
+	return 0;
+}
+
+/* Find the name in l/ of a layer that does not say it itself; "" if there is none. */
+static void search_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_LEN + 1])
+{
+	int fd = openat(o->links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct imbrex_error ignored;
+	const struct dirent *d;
+
+	ret[0] = 0;
+	if (!dir) {
+		(void)close_fd(fd);
+		return;
+	}
+	while (!ret[0] && (d = readdir(dir)) != NULL) {
+		AUTO_STR target = STR_INIT(4096);
+
+		if (overlay_is_link_name(d->d_name, strlen(d->d_name)) &&
+			overlay_link_target(o, 0, d->d_name, &target, &ignored) == 0 &&
+			str_eq(str_text(&target), id))
+			memcpy(ret, d->d_name, OVERLAY_LINK_LEN + 1);
+	}
+	(void)closedir(dir);
+}
+
+/* Name in l/ that leads to layer `id` of our own home; "" if there is none. A `link` file that
+ * names another layer's link is not believed. */
+static void find_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_LEN + 1])
+{
+	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
+	AUTO_STR target = STR_INIT(4096);
+	struct imbrex_error ignored;
+
+	ret[0] = 0;
+	if (o->links < 0)
+		return;
+	if (overlay_layer_open(o, id, &layer, &ignored) == 0 && layer.home == 0 &&
+		overlay_layer_read(id, &layer, &ignored) == 0 &&
+		overlay_link_target(o, 0, layer.link, &target, &ignored) == 0 &&
+		str_eq(str_text(&target), id))
+		memcpy(ret, layer.link, OVERLAY_LINK_LEN + 1);
+	else
+		search_link(o, id, ret);
+}
+
+static int overlay_remove(
+	struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err)
+{
+	struct overlay *o = overlay_of(d);
+	char link[OVERLAY_LINK_LEN + 1];
+	int r;
+
+	r = overlay_check_id(id, err);
+	if (r < 0)
+		return r;
+	find_link(o, id, link);
+	if (link[0]) {
+		r = tempdir_stage_deletion(trash, o->links, link, err);
+		if (r < 0 && r != IMBREX_ENOENT)
+			return wrap(err, r, "layer %s", id);
+	}
+	r = tempdir_stage_deletion(trash, o->homes[0].fd, id, err);
+	if (r < 0 && r != IMBREX_ENOENT)
+		return wrap(err, r, "layer %s", id);
+	return 0;
+}
+
+static int overlay_stage_publish(
+	struct driver_stage *base, const char *id, struct imbrex_error *err)
+{
+	struct overlay_stage *s = stage_of(base);
+	struct overlay *o = s->o;
+	char target[256];
+	int r;
+
+	assert(s->sealed && !s->published);
+	r = overlay_remove(&o->base, id, s->temp, err);
+	if (r < 0)
+		return r;
+	if (renameat(tempdir_fd(s->temp), s->name, o->homes[0].fd, id) < 0)
+		return fail_errno(err, "layer %s: move into '%s'", id, o->homes[0].path);
+	s->published = true;
+	(void)snprintf(target, sizeof(target), "../%s/diff", id);
+	if (symlinkat(target, o->links, s->link) < 0)
+		return fail_errno(err, "layer %s: make link 'l/%s'", id, s->link);
+	return 0;
+}
+
+static int overlay_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	struct overlay *o = overlay_of(d);
+	int fd = openat(o->homes[0].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct imbrex_error ignored;
+	const struct dirent *e;
+	int r = 0;
+
+	if (!dir) {
+		(void)close_fd(fd);
+		return fail_errno(err, "read '%s'", o->homes[0].path);
+	}
+	while (r == 0 && (e = readdir(dir)) != NULL) {
+		if (overlay_check_id(e->d_name, &ignored) < 0)
+			continue;
+		if (e->d_type == DT_DIR ||
+			(e->d_type == DT_UNKNOWN && is_dir_at(o->homes[0].fd, e->d_name)))
+			r = strv_add(ret, e->d_name);
+	}
+	(void)closedir(dir);
+	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static bool overlay_exists(struct driver *d, const char *id)
+{
+	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
+	struct imbrex_error ignored;
+
+	return overlay_layer_open(overlay_of(d), id, &layer, &ignored) == 0;
+}
+
+static int overlay_sync_homes(struct driver *d, struct imbrex_error *err)
+{
+	struct overlay *o = overlay_of(d);
+	int r;
+
+	if (o->config.read_only)
+		return 0;
+	r = sync_dir(o->homes[0].fd);
+	if (r == 0)
+		r = sync_dir(o->links);
+	return r < 0 ? fail_code(err, r, "sync '%s'", o->homes[0].path) : 0;
+}
+
+const struct driver_ops overlay_ops = {
+	.name = "overlay",
+	.independent = true,
+	.open = overlay_open,
+	.close = overlay_close,
+	.stage_new = overlay_stage_new,
+	.stage_entries = overlay_stage_entries,
+	.stage_seal = overlay_stage_seal,
+	.stage_publish = overlay_stage_publish,
+	.stage_free = overlay_stage_free,
+	.remove = overlay_remove,
+	.mount = overlay_mount,
+	.unmount = overlay_unmount,
+	.list = overlay_list,
+	.exists = overlay_exists,
+	.sync_homes = overlay_sync_homes,
+};

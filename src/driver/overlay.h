@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the overlay driver share. Nothing outside src/driver includes this.
+ *
+ * overlay.c          life cycle: open, stage, publish, remove, list
+ * overlay_options.c  the driver's options
+ * overlay_layer.c    one layer directory: link, lower, generations; repair of l/
+ * overlay_mount.c    a chain of layers becomes a path, and back
+ * overlay_probe.c    what this kernel can do, cached in the run directory
+ * overlay_read.c     content of one layer on the way out: open_file, diff, check
+ * docs/formats/overlay-layer.md says what lies on disk.
+ */
+#ifndef DRIVER_OVERLAY_H
+#define DRIVER_OVERLAY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/str.h"
+#include "base/strv.h"
+#include "driver/driver.h"
+
+#define OVERLAY_LINK_LEN 26
+/* Lowers in one mount: kernel limit (fs/overlayfs/params.h, OVL_MAX_STACK). */
+#define OVERLAY_LOWERS_MAX 500
+/* A `lower` file of that many "l/<link>" with colons, with room to spare. */
+#define OVERLAY_LOWER_BYTES (32u * 1024u)
+
+struct overlay_options {
+	char *mountopt;           /* owned; comma list; NULL: none */
+	char *mount_program;      /* owned; absolute path; NULL: the kernel mounts */
+	struct strv image_stores; /* other graphroots that may hold layers, read only */
+	bool skip_mount_home;     /* known and without effect: see overlay-layer.md */
+	bool ignore_chown_errors;
+	bool sync_filesystem;
+	bool has_force_mask;
+	mode_t force_mask;
+};
+
+/* A directory that layers lie in: our own first, then those of image stores. */
+struct overlay_home {
+	char *path; /* owned; absolute */
+	int fd;     /* owned; the directory, open for reading */
+};
+
+struct overlay {
+	struct driver base;
+	struct driver_config config;
+	struct overlay_options options;
+	struct overlay_home *homes; /* owned array; [0] is <graphroot>/overlay */
+	size_t n_homes;
+	int links;   /* owned; homes[0]/l; -EBADF in a read-only store without one */
+	int runhome; /* owned; <runroot>/overlay; -EBADF: nothing is cached */
+	bool in_userns;
+	/* Layer whose files open_file() last opened: `diffs` are its diff, diff1, … */
+	char *reading;    /* owned; id; NULL: none */
+	int *reading_fds; /* owned array of owned fds */
+	size_t n_reading;
+};
+
+/* A layer directory as it lies on disk. */
+struct overlay_layer {
+	size_t home;                     /* index of the home it lies in */
+	int fd;                          /* owned; the layer directory */
+	char link[OVERLAY_LINK_LEN + 1]; /* "" until read */
+	struct str lower;                /* content of `lower`; empty: no parent */
+};
+
+/* overlay_options.c */
+int overlay_options_parse(
+	struct overlay_options *o, const struct strv *options, struct imbrex_error *err) MUST_CHECK;
+void overlay_options_done(struct overlay_options *o);
+
+/* overlay_layer.c */
+/* IMBREX_EINVAL unless `id` is one plain file name that is no administrative one. */
+int overlay_check_id(const char *id, struct imbrex_error *err) MUST_CHECK;
+bool overlay_is_link_name(const char *name, size_t len);
+/* ENOENT if no home has it. Does not read link and lower. */
+int overlay_layer_open(const struct overlay *o, const char *id, struct overlay_layer *ret,
+	struct imbrex_error *err) MUST_CHECK;
+void overlay_layer_done(struct overlay_layer *l);
+#define AUTO_OVERLAY_LAYER __attribute__((cleanup(overlay_layer_done))) struct overlay_layer
+#define OVERLAY_LAYER_INIT                                           \
+	{                                                            \
+		.fd = -EBADF, .lower = STR_INIT(OVERLAY_LOWER_BYTES) \
+	}
+/* Read and validate `link` and `lower` of an open layer; EFORMAT names what is wrong. */
+int overlay_layer_read(
+	const char *id, struct overlay_layer *l, struct imbrex_error *err) MUST_CHECK;
+/* Id of the layer that "l/<link>" of home `home` leads to; ENOENT, or EFORMAT if not "../ID/diff".
+ */
+int overlay_link_target(const struct overlay *o, size_t home, const char *link, struct str *ret_id,
+	struct imbrex_error *err) MUST_CHECK;
+/*
+ * Make missing l/ links from the `link` files of the layers of our own home, and missing `link`
+ * files from l/. Nothing is removed, because a layer that another program is making right now has
+ * one without the other. Source: drivers.md 2.3 (recreateSymlinks).
+ */
+int overlay_repair_links(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
+/* A fresh random name for l/. */
+int overlay_random_link(char ret[OVERLAY_LINK_LEN + 1], struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_probe.c */
+/* ENOTSUP with the reason if the kernel or the file system cannot carry the driver. */
+int overlay_probe_support(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
+/* 1 yes, 0 no; features as in store-layout.md 3. */
+int overlay_probe_volatile(struct overlay *o);
+int overlay_probe_native_diff(struct overlay *o);
+int overlay_probe_metacopy(struct overlay *o);
+
+/* overlay_mount.c */
+/* Mount options by whom they are for. init with { 0 }. */
+struct overlay_words {
+	struct strv options; /* for the file system: "index=off" */
+	uint64_t attrs;      /* for the mount: MOUNT_ATTR_* */
+	bool is_volatile;
+};
+void overlay_words_done(struct overlay_words *w);
+#define AUTO_OVERLAY_WORDS __attribute__((cleanup(overlay_words_done))) struct overlay_words
+/* A comma list, or NULL. Later words win. */
+int overlay_words_add(
+	struct overlay_words *w, const char *list, struct imbrex_error *err) MUST_CHECK;
+int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
+	char **ret_path, struct imbrex_error *err) MUST_CHECK;
+int overlay_unmount(struct driver *d, const char *id, struct imbrex_error *err) MUST_CHECK;
+/* Absolute diff directories below layer `id`, topmost first, without its own `diff`. */
+int overlay_lowers(
+	struct overlay *o, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_read.c */
+int overlay_open_file(struct driver *d, const char *id, const char *name, size_t name_len,
+	int *ret_fd, struct imbrex_error *err) MUST_CHECK;
+int overlay_diff(struct driver *d, const char *id, const char *parent_id, struct entry_sink *to,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_check(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
+int overlay_metadata(
+	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
+void overlay_stop_reading(struct overlay *o);
+
+static inline struct overlay *overlay_of(struct driver *d)
+{
+	return CONTAINER_OF(d, struct overlay, base);
+}
+static inline const char *overlay_opaque_xattr(const struct overlay *o)
+{
+	return o->in_userns ? "user.overlay.opaque" : "trusted.overlay.opaque";
+}
+
+extern const struct driver_ops overlay_ops;
+
+#endif
