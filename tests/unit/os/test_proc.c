@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Helper programs: what they get, what they say, how they end. */
+#include "os/proc.h"
+
+#include "base/macros.h"
+#include "base/str.h"
+#include "scratch.h"
+
+#define SH(text)                            \
+	(const char *const[])               \
+	{                                   \
+		"/bin/sh", "-c", text, NULL \
+	}
+
+static void stdin_goes_in_and_stdout_comes_out(void **state)
+{
+	const struct proc_spec spec = {
+		.argv = SH("cat; exit 3"), .input = "hello", .input_len = 5
+	};
+	struct imbrex_error err = { 0 };
+	AUTO_STR out = STR_INIT(100);
+	int status = -1;
+
+	assert_int_equal(proc_run(&spec, &out, &status, &err), 0);
+	assert_string_equal(str_text(&out), "hello");
+	assert_int_equal(status, 3);
+}
+
+static void only_the_given_environment_and_fds_arrive(void **state)
+{
+	int secret = open("/dev/null", O_RDONLY);
+	const struct proc_fd fds[] = { { .fd = secret, .target = 7 } };
+	const struct proc_spec spec = {
+		.argv = SH("echo $IN$HOME; for f in /proc/self/fd/*; do echo ${f##*/}; done"),
+		.env = (const char *const[]){ "IN=in", NULL },
+		.fds = fds,
+		.n_fds = 1,
+	};
+	struct imbrex_error err = { 0 };
+	AUTO_STR out = STR_INIT(1000);
+	int status = -1;
+
+	assert_int_equal(proc_run(&spec, &out, &status, &err), 0);
+	assert_int_equal(strncmp(str_text(&out), "in\n0\n1\n2\n", 9), 0);
+	assert_non_null(strstr(str_text(&out), "\n7\n"));
+	assert_true(out.len < 20); /* and the shell's own of the folder */
+	(void)close(secret);
+}
+
+static void failures_have_a_message(void **state)
+{
+	static const struct {
+		const char *script;
+		const char *message;
+	} cases[] = {
+		{ "echo what >&2; echo more >&2; exit 4", "'/bin/sh' failed with status 4: what" },
+		{ "kill -9 $$", "'/bin/sh' failed with status 137" },
+		{ "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxx; done",
+			"'/bin/sh' writes more than 100 bytes" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct proc_spec spec = { .argv = SH(cases[i].script) };
+		struct imbrex_error err = { 0 };
+		AUTO_STR out = STR_INIT(100);
+
+		assert_true(proc_check(&spec, &out, &err) < 0);
+		assert_string_equal(err.message, cases[i].message);
+	}
+}
+
+static void a_missing_or_relative_program_is_refused(void **state)
+{
+	struct imbrex_error err = { 0 };
+	struct proc_spec spec = { .argv = (const char *const[]){ "/no/such", NULL } };
+	int status;
+
+	assert_int_equal(proc_run(&spec, NULL, &status, &err), IMBREX_ENOENT);
+	assert_string_equal(err.message, "run '/no/such': No such file or directory");
+	spec.argv = (const char *const[]){ "sh", NULL };
+	assert_int_equal(proc_run(&spec, NULL, &status, &err), IMBREX_EINVAL);
+	assert_string_equal(err.message, "run 'sh': not an absolute path");
+}
+
+static void one_that_does_not_end_is_killed(void **state)
+{
+	const struct proc_spec spec = { .argv = SH("while :; do :; done"), .timeout_ms = 20 };
+	struct imbrex_error err = { 0 };
+	int status;
+
+	assert_int_equal(proc_run(&spec, NULL, &status, &err), IMBREX_EFAIL);
+	assert_string_equal(err.message, "'/bin/sh' did not end within 20 ms");
+}
+
+static void a_daemon_left_behind_is_not_waited_for(void **state)
+{
+	/* The daemon ends with this test: it waits for a pipe of ours to close. */
+	int ends[2];
+	struct proc_fd fds[1] = { { .target = 3 } };
+	const struct proc_spec spec = { .argv = SH("cat <&3 & echo up"), .fds = fds, .n_fds = 1 };
+	struct imbrex_error err = { 0 };
+	AUTO_STR out = STR_INIT(100);
+	int status = -1;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fds[0].fd = ends[0];
+	assert_int_equal(proc_run(&spec, &out, &status, &err), 0);
+	assert_string_equal(str_text(&out), "up\n");
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest group[] = {
+		cmocka_unit_test(stdin_goes_in_and_stdout_comes_out),
+		cmocka_unit_test(only_the_given_environment_and_fds_arrive),
+		cmocka_unit_test(failures_have_a_message),
+		cmocka_unit_test(a_missing_or_relative_program_is_refused),
+		cmocka_unit_test(one_that_does_not_end_is_killed),
+		cmocka_unit_test(a_daemon_left_behind_is_not_waited_for),
+	};
+
+	return cmocka_run_group_tests(group, NULL, NULL);
+}
