@@ -28,6 +28,8 @@
 #define LIMIT_EXPANSION_RATIO 1100u
 /* zstd window: 128 MiB (windowLog 27) is the default limit of the zstd program. */
 #define LIMIT_ZSTD_WINDOW_LOG 27
+/* Memory of the xz decoder: xz -9 needs 65 MiB, and nothing larger is in use for layers. */
+#define LIMIT_XZ_MEMORY_BYTES (128u * 1024u * 1024u)
 /* Image manifest or index: the OCI distribution spec asks registries to take at least 4 MiB. */
 #define LIMIT_MANIFEST_BYTES (4u * 1024u * 1024u)
 /* Image configuration blob. */
@@ -36,6 +38,12 @@
 #define LIMIT_IMAGE_LAYERS 500
 /* Indexes nested in indexes. */
 #define LIMIT_INDEX_DEPTH 2
+/* Members of an image archive: 500 layers of 100 images have three each at most. */
+#define LIMIT_ARCHIVE_MEMBERS (256u * 1024u)
+/* Documents of an image archive that are kept in memory while it streams by. */
+#define LIMIT_ARCHIVE_TEXT_BYTES (64u * 1024u * 1024u)
+/* Links from one member of an image archive to the next; docker writes one. */
+#define LIMIT_ARCHIVE_LINKS 16u
 /* Nesting of any JSON document. */
 #define LIMIT_JSON_DEPTH 64
 /* layers.json and its siblings: 50,000 layers are 16 MB. */
@@ -55,6 +63,10 @@
 #define LIMIT_CHALLENGE_BYTES (16u * 1024u)
 /* A bearer token, which every request repeats; servers refuse header lines beyond 8 to 16 KiB. */
 #define LIMIT_TOKEN_BYTES (64u * 1024u)
+/* What a credential helper may print: a token and a name. */
+#define LIMIT_CREDENTIAL_BYTES (128u * 1024u)
+/* Files in one registries.conf.d or certs.d folder. */
+#define LIMIT_CONF_FILES 256
 /* Token, error and other small HTTP documents. */
 #define LIMIT_HTTP_DOCUMENT_BYTES (1024u * 1024u)
 /* /etc/subuid or /etc/subgid: a line of 40 bytes for each of 400,000 users. */

@@ -27,6 +27,7 @@
 #include "oci/descriptor.h"
 #include "oci/digest.h"
 #include "registry/auth.h"
+#include "registry/certs.h"
 #include "json/doc.h"
 
 #define N_TRIES_DEFAULT    5u
@@ -44,7 +45,8 @@ enum scheme {
 
 struct place {
 	struct endpoint endpoint; /* owned by repository.endpoints */
-	struct http_tls tls;
+	struct http_tls tls;      /* borrows from certs */
+	struct certs certs;
 	atomic_int scheme;    /* enum scheme */
 	atomic_bool answered; /* a response came: from now on a failed connection is tried again */
 };
@@ -571,23 +573,49 @@ static int check_blob(struct job *job, struct http_response *response, struct im
 		job->what, job->offset, b->size);
 }
 
+static int open_place(struct place *p, const struct endpoint *e, const struct repository_options *o,
+	struct imbrex_error *err)
+{
+	int r;
+
+	p->endpoint = *e;
+	if (o->tls_verify != TLS_VERIFY_DEFAULT)
+		p->endpoint.insecure = o->tls_verify == TLS_VERIFY_OFF;
+	atomic_init(&p->scheme, p->endpoint.insecure ? SCHEME_UNKNOWN : SCHEME_HTTPS);
+	r = certs_load(o->cert_dir, e->registry, &p->certs, err);
+	if (r < 0)
+		return r;
+	p->tls.insecure = p->endpoint.insecure;
+	p->tls.ca_pem = p->certs.ca_pem.len ? p->certs.ca_pem.data : NULL;
+	p->tls.cert_path = p->certs.cert_path;
+	p->tls.key_path = p->certs.key_path;
+	return 0;
+}
+
 static int open_places(struct repository *r, struct imbrex_error *err)
 {
 	size_t i;
+	int n;
 
 	r->places = calloc(r->endpoints.n, sizeof(*r->places));
 	if (!r->places)
 		return fail_nomem(err);
 	for (i = 0; i < r->endpoints.n; i++) {
-		struct place *p = &r->places[i];
-
-		p->endpoint = r->endpoints.items[i];
-		if (r->opts.tls_verify != TLS_VERIFY_DEFAULT)
-			p->endpoint.insecure = r->opts.tls_verify == TLS_VERIFY_OFF;
-		p->tls.insecure = p->endpoint.insecure;
-		atomic_init(&p->scheme, p->endpoint.insecure ? SCHEME_UNKNOWN : SCHEME_HTTPS);
+		n = open_place(&r->places[i], &r->endpoints.items[i], &r->opts, err);
+		if (n < 0)
+			return n;
 	}
 	return 0;
+}
+
+static void free_places(struct repository *r)
+{
+	size_t i;
+
+	for (i = 0; r->places && i < r->endpoints.n; i++)
+		certs_done(&r->places[i].certs);
+	free(r->places);
+	r->places = NULL;
 }
 
 void repository_document_done(struct repository_document *d)
@@ -680,7 +708,7 @@ void repository_free(struct repository *r)
 		return;
 	auth_free(r->auth);
 	http_free(r->http);
-	free(r->places);
+	free_places(r);
 	endpoints_done(&r->endpoints);
 	free(r);
 }
@@ -711,6 +739,7 @@ int repository_open(struct endpoints *endpoints, const struct repository_options
 	r->endpoints = *endpoints;
 	n = open_places(r, err);
 	if (n < 0) {
+		free_places(r);
 		r->endpoints = (struct endpoints){ 0 }; /* still the caller's */
 		return n;
 	}

@@ -1,27 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registry client as a source of images: the reference is resolved to the endpoints of one
- * repository, the manifest of the platform is found through indexes, blobs go straight into their
- * sinks.
+ * The registry client as a source of images: what the user wrote is resolved to candidates, each a
+ * repository with its endpoints; the first whose manifest is found is the image. Blobs go straight
+ * from there into their sinks; parts of large ones are kept for the next run if asked to.
  */
 #include "transport/docker.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "oci/digest.h"
 #include "oci/reference.h"
+#include "registry/partial.h"
+#include "registry/registries.h"
 #include "transport/documents.h"
 
-struct docker_source {
-	struct source base;
-	struct docker_options opts;
+/* A blob smaller than this is fetched again sooner than looked up. */
+#define PARTIAL_MIN_BYTES (32u * 1024 * 1024)
+
+struct candidate {
 	struct reference reference; /* tag or digest is set */
 	struct repository *repository;
 };
 
+struct docker_source {
+	struct source base;
+	struct docker_options opts;
+	struct candidate *candidates;
+	size_t n_candidates;
+	struct repository *chosen; /* of the candidate whose manifest was found; borrowed */
+};
+
 /* What documents_choose() asks for: the top document is at hand, children are fetched. */
 struct fetch {
-	struct docker_source *source;
+	struct repository *repository;
 	const struct oci_descriptor *top;
 	const struct repository_document *document;
 };
@@ -36,7 +48,7 @@ static int fetch_document(
 
 	if (d != f->top) {
 		r = repository_manifest(
-			f->source->repository, digest_text(&d->digest), &d->digest, &child, err);
+			f->repository, digest_text(&d->digest), &d->digest, &child, err);
 		if (r < 0)
 			return r;
 		document = &child;
@@ -68,22 +80,21 @@ static char *type_of(enum oci_media media)
 	}
 }
 
-static int get_manifest(struct source *base, const struct platform *want,
+static int candidate_manifest(const struct candidate *c, const struct platform *want,
 	struct source_manifest *ret, struct imbrex_error *err)
 {
-	struct docker_source *s = CONTAINER_OF(base, struct docker_source, base);
-	const struct reference *ref = &s->reference;
+	const struct reference *ref = &c->reference;
 	bool by_digest = hash_is_set(&ref->digest);
 	AUTO_FREE char *name = reference_text(ref);
 	AUTO_DOCUMENT document = { 0 };
 	struct oci_descriptor top = { 0 };
-	struct fetch fetch = { .source = s, .top = &top, .document = &document };
+	struct fetch fetch = { .repository = c->repository, .top = &top, .document = &document };
 	enum oci_media media;
 	int r;
 
 	if (!name)
 		return fail_nomem(err);
-	r = repository_manifest(s->repository, by_digest ? digest_text(&ref->digest) : ref->tag,
+	r = repository_manifest(c->repository, by_digest ? digest_text(&ref->digest) : ref->tag,
 		by_digest ? &ref->digest : NULL, &document, err);
 	if (r < 0)
 		return r;
@@ -101,25 +112,64 @@ static int get_manifest(struct source *base, const struct platform *want,
 	return 0;
 }
 
+static int get_manifest(struct source *base, const struct platform *want,
+	struct source_manifest *ret, struct imbrex_error *err)
+{
+	struct docker_source *s = CONTAINER_OF(base, struct docker_source, base);
+	AUTO_STR log = STR_INIT(IMBREX_ERROR_MESSAGE_MAX);
+	struct imbrex_error last = { 0 };
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < s->n_candidates; i++) {
+		r = candidate_manifest(&s->candidates[i], want, ret, &last);
+		if (r == 0) {
+			s->chosen = s->candidates[i].repository;
+			return 0;
+		}
+		/* Cut when full: the message that holds it is no longer. */
+		(void)!str_printf(&log, "%s%.400s", i ? "; " : "", last.message);
+	}
+	if (err)
+		*err = last;
+	return s->n_candidates > 1
+		       ? hint(err, fail(err, r, "%s", str_text(&log)), "name the registry")
+		       : r;
+}
+
 static int get_blob(struct source *base, const struct oci_descriptor *d, struct sink *to,
 	struct imbrex_error *err)
 {
 	struct docker_source *s = CONTAINER_OF(base, struct docker_source, base);
-	int r;
+	AUTO_PARTIAL part = { .fd = -EBADF };
+	uint64_t offset = 0;
+	int r = 0;
 
-	r = repository_blob(s->repository, &d->digest, d->size_bytes, /* offset= */ 0, to,
-		/* observer= */ NULL, err);
-	if (r < 0)
-		return r;
-	return sink_finish(to, err);
+	assert(s->chosen); /* manifest() came first */
+	if (s->opts.partial_dirfd > 0 && d->size_bytes >= s->opts.partial_min_bytes) {
+		partial_open(&part, s->opts.partial_dirfd, &d->digest, d->size_bytes);
+		r = partial_replay(&part, to, &offset, err);
+	}
+	if (r == 0)
+		r = repository_blob(s->chosen, &d->digest, d->size_bytes, offset, to,
+			part.fd >= 0 ? &part.observer : NULL, err);
+	if (r == 0)
+		r = sink_finish(to, err);
+	if (r == 0 || r == IMBREX_EDIGEST)
+		partial_drop(&part);
+	return r;
 }
 
 static void free_source(struct source *base)
 {
 	struct docker_source *s = CONTAINER_OF(base, struct docker_source, base);
+	size_t i;
 
-	repository_free(s->repository);
-	reference_done(&s->reference);
+	for (i = 0; i < s->n_candidates; i++) {
+		repository_free(s->candidates[i].repository);
+		reference_done(&s->candidates[i].reference);
+	}
+	free(s->candidates);
 	free(s);
 }
 
@@ -130,12 +180,57 @@ static const struct source_ops docker_ops = {
 	.free = free_source,
 };
 
+/* What the text may mean, in order. */
+static int resolve(const struct docker_source *s, const struct registries *registries,
+	const char *text, struct candidates *ret, struct imbrex_error *err)
+{
+	if (s->opts.short_names)
+		return registries_resolve(registries, text, ret, err);
+	ret->items = calloc(1, sizeof(*ret->items));
+	if (!ret->items)
+		return fail_nomem(err);
+	ret->n = 1;
+	return reference_parse(text, &ret->items[0], err);
+}
+
+/* Takes `ref` on success. */
+static int add_candidate(struct docker_source *s, const struct registries *registries,
+	struct reference *ref, struct imbrex_error *err)
+{
+	struct candidate *c = &s->candidates[s->n_candidates];
+	AUTO_ENDPOINTS endpoints = { 0 };
+	int r;
+
+	r = reference_default_tag(ref, err);
+	if (r == 0)
+		r = registries_endpoints(registries, ref, &endpoints, err);
+	if (r == 0)
+		r = repository_open(&endpoints, &s->opts.repository, &c->repository, err);
+	if (r < 0)
+		return r;
+	c->reference = *ref;
+	*ref = (struct reference){ 0 };
+	s->n_candidates++;
+	return 0;
+}
+
+void docker_source_forget_partial(struct source *base, const struct oci_descriptor *d)
+{
+	struct docker_source *s = CONTAINER_OF(base, struct docker_source, base);
+
+	assert(base->ops == &docker_ops);
+	if (s->opts.partial_dirfd > 0)
+		partial_forget(s->opts.partial_dirfd, &d->digest);
+}
+
 int docker_source_open(const char *reference, const struct docker_options *opts,
 	struct source **ret, struct imbrex_error *err)
 {
-	struct docker_source *s;
+	AUTO_REGISTRIES struct registries *registries = NULL;
+	AUTO_CANDIDATES candidates = { 0 };
 	AUTO_SOURCE struct source *base = NULL;
-	AUTO_ENDPOINTS endpoints = { 0 };
+	struct docker_source *s;
+	size_t i;
 	int r;
 
 	s = calloc(1, sizeof(*s));
@@ -145,19 +240,21 @@ int docker_source_open(const char *reference, const struct docker_options *opts,
 	base = &s->base;
 	if (opts)
 		s->opts = *opts;
-	r = reference_parse(reference, &s->reference, err);
+	if (!s->opts.partial_min_bytes)
+		s->opts.partial_min_bytes = PARTIAL_MIN_BYTES;
+	r = registries_load(s->opts.registries_conf, &registries, err);
+	if (r == 0)
+		r = resolve(s, registries, reference, &candidates, err);
 	if (r < 0)
 		return r;
-	r = reference_default_tag(&s->reference, err);
-	if (r < 0)
-		return r;
-	r = endpoints_add(&endpoints, s->reference.domain, s->reference.path,
-		/* insecure= */ false, err);
-	if (r < 0)
-		return r;
-	r = repository_open(&endpoints, &s->opts.repository, &s->repository, err);
-	if (r < 0)
-		return r;
+	s->candidates = calloc(candidates.n, sizeof(*s->candidates));
+	if (!s->candidates)
+		return fail_nomem(err);
+	for (i = 0; i < candidates.n; i++) {
+		r = add_candidate(s, registries, &candidates.items[i], err);
+		if (r < 0)
+			return r;
+	}
 	*ret = take_ptr(base);
 	return 0;
 }

@@ -202,7 +202,7 @@ static int parse(int argc, char **argv, struct settings *s)
 	o->note = note;
 	o->creds.note = note;
 	o->backoff_ms = 1;
-	while ((opt = getopt(argc, argv, "ik a:u:p:n:b:w:t:c:C:P:F:R:mNj:f:d:")) != -1) {
+	while ((opt = getopt(argc, argv, "ika:u:p:n:b:w:t:c:C:P:F:R:smNj:f:d:")) != -1) {
 		switch (opt) {
 		case 'i':
 			o->tls_verify = TLS_VERIFY_OFF;
@@ -239,6 +239,16 @@ static int parse(int argc, char **argv, struct settings *s)
 			break;
 		case 'C':
 			o->cert_dir = optarg;
+			break;
+		case 'R':
+			s->docker.registries_conf = optarg;
+			break;
+		case 's':
+			s->docker.short_names = true;
+			break;
+		case 'P':
+			s->docker.partial_dirfd = open(optarg, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			s->docker.partial_min_bytes = 1;
 			break;
 		case 'F':
 			s->platform = optarg;
