@@ -89,7 +89,7 @@ int chain_id(const struct hash_value *parent, const struct hash_value *diff, str
 	struct imbrex_error *err)
 {
 	AUTO_STR text = STR_INIT(2 * HASH_TEXT_MAX);
-	char above[HASH_TEXT_MAX];
+	char own[HASH_TEXT_MAX];
 	char below[HASH_TEXT_MAX];
 	int r;
 
@@ -98,7 +98,7 @@ int chain_id(const struct hash_value *parent, const struct hash_value *diff, str
 		*ret = *diff;
 		return 0;
 	}
-	r = str_printf(&text, "%s %s", hash_format(parent, below), hash_format(diff, above));
+	r = str_printf(&text, "%s %s", hash_format(parent, below), hash_format(diff, own));
 	if (r < 0)
 		return fail_nomem(err);
 	return hash_text(&text, ret, err);
