@@ -75,8 +75,12 @@ int image_id(const struct hash_value *config, const struct hash_value *tocs, siz
 		hex_encode(config->bytes, hash_len(HASH_SHA256), ret);
 		return 0;
 	}
-	r = str_printf(&text, "@With TOC:%s|", hash_hex(config, digest));
-	for (i = 0; i < n_tocs && r >= 0; i++)
+	/* podman leaves the config out of the text (containers/image, storage_dest.go). */
+	if (any_toc)
+		r = str_puts(&text, "@With TOC:");
+	else
+		r = str_puts(&text, hash_hex(config, digest));
+	for (i = 0; any_toc && i < n_tocs && r >= 0; i++)
 		r = str_printf(&text, "%s|", hash_format(&tocs[i], digest));
 	if (r == -EFBIG)
 		return fail(err, IMBREX_ELIMIT, "image of more than %d layers", LIMIT_IMAGE_LAYERS);

@@ -26,8 +26,12 @@ int layer_id(const char *parent, const struct hash_value *diff, char ret[ID_HEX_
 int layer_id_toc(const char *parent, const struct hash_value *toc, char ret[ID_HEX_LEN + 1],
 	struct imbrex_error *err) MUST_CHECK;
 /*
- * Store id of an image: the hex of the config digest, unless a layer is known by its table of
- * contents. `tocs` has one value a layer, base first, not set where the diff ID is known.
+ * Store id of an image: the hex of a sha256 config digest, unless a layer is known by its table
+ * of contents: then sha256("@With TOC:" and for each layer its TOC digest, if it has one, and "|").
+ * Images of the same layers by TOC and different configs so share an id; podman has it that way.
+ * A sha512 config digest, for which there is no rule that yields an id, is hashed.
+ *
+ * tocs   one value a layer, base first, not set where the diff ID is known
  */
 int image_id(const struct hash_value *config, const struct hash_value *tocs, size_t n_tocs,
 	char ret[ID_HEX_LEN + 1], struct imbrex_error *err) MUST_CHECK;
