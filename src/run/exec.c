@@ -36,6 +36,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "os/mountfd.h"
 #include "os/probe.h"
 #include "run/caps.h"
 #include "run/env.h"
@@ -43,6 +44,9 @@
 #include "run/inroot.h"
 #include "run/program.h"
 #include "run/seccomp.h"
+
+/* Options of one tmpfs. */
+#define OPTIONS_MAX 16
 
 static int set_attrs(int fd, uint64_t attrs, bool recursive)
 {
@@ -194,48 +198,31 @@ static int apply_root(struct run_exec *x, const struct run_op *op, struct imbrex
 	return 0;
 }
 
-static int set_options(int fs, const char *data, const char *type, struct imbrex_error *err)
+/* A new file system as a detached mount; `extra` is one more option or NULL. fd or status. */
+static int new_fs(const struct run_op *op, const char *extra, struct imbrex_error *err)
 {
-	char option[LIMIT_NAME_BYTES + 1], *value;
-	size_t len;
+	struct mount_options options = { .n = 0 };
+	const char *items[OPTIONS_MAX + 1];
+	AUTO_FREE char *data = NULL;
+	char *rest, *item;
 	int r;
 
-	while (data && *data) {
-		len = strcspn(data, ",");
-		(void)snprintf(option, sizeof(option), "%.*s", (int)len, data);
-		data += len + (data[len] == ',');
-		value = strchr(option, '=');
-		if (value)
-			*value++ = '\0';
-		r = fsconfig(fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, option, value, 0);
-		if (r < 0)
-			return fail_errno(err, "%s option '%s'", type, option);
+	data = strdup(op->data ? op->data : "");
+	if (!data)
+		return fail_nomem(err);
+	rest = data;
+	while ((item = strsep(&rest, ","))) {
+		if (options.n == OPTIONS_MAX)
+			return fail(err, IMBREX_ELIMIT, "%s on '%s': more than %d options",
+				op->type, op->target, OPTIONS_MAX);
+		if (*item)
+			items[options.n++] = item;
 	}
-	return 0;
-}
-
-/* A new file system as a detached mount; `extra` is one more option or NULL. */
-static int new_fs(
-	const struct run_op *op, const char *extra, int *ret_mount, struct imbrex_error *err)
-{
-	AUTO_CLOSE int fs = fsopen(op->type, FSOPEN_CLOEXEC);
-	int fd, r;
-
-	if (fs < 0)
-		return fail_errno(err, "file system %s", op->type);
-	r = set_options(fs, op->data, op->type, err);
-	if (r < 0)
-		return r;
-	r = set_options(fs, extra, op->type, err);
-	if (r < 0)
-		return r;
-	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return fail_errno(err, "create %s for '%s'", op->type, op->target);
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)op->attrs);
-	if (fd < 0)
-		return fail_errno(err, "mount %s for '%s'", op->type, op->target);
-	*ret_mount = fd;
-	return 0;
+	if (extra)
+		items[options.n++] = extra;
+	options.items = items;
+	r = mount_new(op->type, NULL, options, op->attrs, err);
+	return r < 0 ? wrap(err, r, "%s on '%s'", op->type, op->target) : r;
 }
 
 static int apply_bind(struct run_exec *x, const struct run_op *op, struct imbrex_error *err)
@@ -276,16 +263,18 @@ static int apply_fs(struct run_exec *x, const struct run_op *op, struct imbrex_e
 	int r;
 
 	/* Group tty owns terminals where that id exists (grantpt(3)). */
-	r = new_fs(op, is_pts ? "gid=5" : NULL, &mount, err);
-	if (r < 0 && is_pts)
-		r = new_fs(op, NULL, &mount, err);
+	mount = new_fs(op, is_pts ? "gid=5" : NULL, err);
+	if (mount < 0 && is_pts)
+		mount = new_fs(op, NULL, err);
+	if (mount == IMBREX_ENOTSUP && op->flags & RUN_OPTIONAL)
+		return 0;
 	/* The kernel wants to see all of the caller's /proc or /sys before it gives a new one. */
-	if (r < 0 && op->flags & RUN_OR_BIND) {
+	if (mount < 0 && op->flags & RUN_OR_BIND) {
 		fallback.flags |= RUN_RECURSIVE;
 		return apply_bind(x, &fallback, err);
 	}
-	if (r < 0)
-		return r;
+	if (mount < 0)
+		return mount;
 	r = make_target(x, op, INROOT_DIR, &target, err);
 	if (r < 0)
 		return r;
@@ -367,12 +356,11 @@ static int hide_dir(
 		.attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 			 MOUNT_ATTR_NOEXEC };
 	AUTO_CLOSE int tree = -EBADF;
-	int r;
 
 	if (x->empty < 0) {
-		r = new_fs(&empty, NULL, &tree, err);
-		if (r < 0)
-			return r;
+		tree = new_fs(&empty, NULL, err);
+		if (tree < 0)
+			return tree;
 	} else {
 		tree = open_tree(x->empty, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 		if (tree < 0)
@@ -388,8 +376,8 @@ static int hide_dir(
 static int hide_file(
 	struct run_exec *x, const struct run_op *op, int target, struct imbrex_error *err)
 {
-	int null = inroot_open(x->root, "/dev/null", O_PATH | O_NOFOLLOW, BENEATH_NO_SYMLINKS);
-	AUTO_CLOSE int owned = null;
+	AUTO_CLOSE int null =
+		inroot_open(x->root, "/dev/null", O_PATH | O_NOFOLLOW, BENEATH_NO_SYMLINKS);
 	AUTO_CLOSE int tree = -EBADF;
 	struct stat st;
 

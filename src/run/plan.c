@@ -347,8 +347,8 @@ static void plan_dev(struct run_plan *p, const struct run_facts *f)
 		       "mode=1777,size=65536k" });
 	if (!(p->opts->share & IMBREX_RUN_SHARE_IPC)) {
 		add(p, (struct run_op){ RUN_OP_DIR, .target = "/dev/mqueue", .mode = 0755 });
-		add(p, (struct run_op){
-			       RUN_OP_FS, RUN_STRICT, SAFE, "mqueue", NULL, "/dev/mqueue" });
+		add(p, (struct run_op){ RUN_OP_FS, RUN_STRICT | RUN_OPTIONAL, SAFE, "mqueue", NULL,
+			       "/dev/mqueue" });
 	}
 	/* Without it ttyname(3) finds no name for the terminal on stdin. */
 	if (f->tty)

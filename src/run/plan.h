@@ -51,7 +51,7 @@ enum run_op_kind {
 enum run_op_flag {
 	RUN_STRICT = 1 << 0,    /* no symbolic link on the way to target, and checked afterwards */
 	RUN_RECURSIVE = 1 << 1, /* BIND: with the mounts below */
-	RUN_OPTIONAL = 1 << 2,  /* BIND: without the source nothing happens */
+	RUN_OPTIONAL = 1 << 2,  /* without the source (BIND) or in this kernel (FS): nothing */
 	RUN_GUARDED = 1 << 3,   /* a mount point of the caller: neither "/" nor in /proc */
 	RUN_OR_BIND = 1 << 4,   /* FS: where the kernel refuses a new one, bind `source` */
 };

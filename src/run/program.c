@@ -197,9 +197,9 @@ int run_program(int rootfd, const char *const *argv, const struct strv *env, int
 {
 	const char *at = run_env_get(env, "PATH");
 	bool refused = false;
+	struct stat st;
 	struct place p;
 	size_t len;
-	int r;
 
 	if (strchr(argv[0], '/'))
 		return try_exec(rootfd, argv[0], argv, env, ret_status, err);
@@ -214,12 +214,13 @@ int run_program(int rootfd, const char *const *argv, const struct strv *env, int
 			continue;
 		(void)snprintf(p.path, sizeof(p.path), "%.*s/%s", len ? (int)len : 1,
 			len ? at : ".", argv[0]);
+		if (stat(p.path, &st) == 0 && S_ISDIR(st.st_mode))
+			continue;
 		if (faccessat(AT_FDCWD, p.path, X_OK, AT_EACCESS) < 0) {
 			refused |= errno == EACCES;
 			continue;
 		}
-		r = try_exec(rootfd, p.path, argv, env, ret_status, err);
-		return r;
+		return try_exec(rootfd, p.path, argv, env, ret_status, err);
 	}
 	*ret_status = refused ? 126 : 127;
 	if (refused)
