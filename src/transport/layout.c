@@ -6,11 +6,14 @@
  */
 #include "transport/layout.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/str.h"
 #include "oci/digest.h"
+#include "oci/reference.h"
 #include "json/doc.h"
 
 #define CONTAINERD_NAME "io.containerd.image.name"
@@ -20,13 +23,29 @@ static const char *ref_name(const struct oci_descriptor *d)
 	return oci_pairs_get(&d->annotations, LAYOUT_REF_NAME);
 }
 
+/* "a:1" and "docker.io/library/a:1" are one name. */
+static bool is_same_reference(const char *a, const char *b)
+{
+	AUTO_REFERENCE ref_a = { 0 };
+	AUTO_REFERENCE ref_b = { 0 };
+	AUTO_FREE char *text_a = NULL;
+	AUTO_FREE char *text_b = NULL;
+
+	if (reference_parse(a, &ref_a, NULL) < 0 || reference_default_tag(&ref_a, NULL) < 0 ||
+		reference_parse(b, &ref_b, NULL) < 0 || reference_default_tag(&ref_b, NULL) < 0)
+		return false;
+	text_a = reference_text(&ref_a);
+	text_b = reference_text(&ref_b);
+	return text_a && text_b && str_eq(text_a, text_b);
+}
+
 /* containerd and docker write the full name in one of their own and only the tag in ref.name. */
 static bool is_named(const struct oci_descriptor *d, const char *tag)
 {
 	const char *name = ref_name(d);
 	const char *full = oci_pairs_get(&d->annotations, CONTAINERD_NAME);
 
-	return (name && str_eq(name, tag)) || (full && str_eq(full, tag));
+	return (name && str_eq(name, tag)) || (full && is_same_reference(full, tag));
 }
 
 static bool is_image(const struct oci_descriptor *d)
@@ -35,9 +54,44 @@ static bool is_image(const struct oci_descriptor *d)
 	       d->media == OCI_MEDIA_GENERIC;
 }
 
+/* What a tag asks for: one of the members, or nothing at all. */
+struct wanted {
+	const char *name;         /* borrowed; NULL: none */
+	struct hash_value digest; /* not set: none */
+	bool by_number;
+	uint64_t number;
+};
+
+static int parse_tag(const char *tag, struct wanted *ret, struct imbrex_error *err)
+{
+	char *end;
+
+	if (!tag || tag[0] != '@') {
+		ret->name = tag;
+		return 0;
+	}
+	if (strchr(tag, ':'))
+		return digest_parse(tag + 1, strlen(tag + 1), &ret->digest, err);
+	errno = 0;
+	ret->number = strtoull(tag + 1, &end, 10);
+	if (errno || *end || tag[1] < '0' || tag[1] > '9')
+		return fail(err, IMBREX_EINVAL, "'%s' is neither @NUMBER nor @DIGEST", tag);
+	ret->by_number = true;
+	return 0;
+}
+
+static bool is_wanted(const struct wanted *want, const struct oci_descriptor *d, size_t number)
+{
+	if (want->by_number)
+		return number == want->number;
+	if (hash_is_set(&want->digest))
+		return hash_equal(&want->digest, &d->digest);
+	return want->name ? is_named(d, want->name) : is_image(d);
+}
+
 /* Entries that the caller asked for, as an index that borrows them. */
-static int filter(const struct oci_index *index, const char *tag, const struct hash_value *digest,
-	struct oci_index *ret, struct imbrex_error *err)
+static int filter(const struct oci_index *index, const struct wanted *want, struct oci_index *ret,
+	struct imbrex_error *err)
 {
 	ret->media = index->media;
 	ret->manifests = calloc(index->n_manifests + 1, sizeof(*ret->manifests));
@@ -46,10 +100,8 @@ static int filter(const struct oci_index *index, const char *tag, const struct h
 	for (size_t i = 0; i < index->n_manifests; i++) {
 		const struct oci_descriptor *d = &index->manifests[i];
 
-		if (hash_is_set(digest) ? !hash_equal(&d->digest, digest)
-					: (tag ? !is_named(d, tag) : !is_image(d)))
-			continue;
-		ret->manifests[ret->n_manifests++] = *d;
+		if (is_wanted(want, d, i))
+			ret->manifests[ret->n_manifests++] = *d;
 	}
 	return 0;
 }
@@ -140,14 +192,13 @@ int layout_check_version(const char *text, size_t len, struct imbrex_error *err)
 int layout_choose(const struct oci_index *index, const char *tag, const struct platform *want,
 	struct oci_descriptor *ret, struct imbrex_error *err)
 {
-	struct hash_value digest = { 0 };
+	struct wanted wanted = { 0 };
 	struct oci_index found = { 0 };
-	int r = 0;
+	int r;
 
-	if (tag && tag[0] == '@')
-		r = digest_parse(tag + 1, strlen(tag + 1), &digest, err);
+	r = parse_tag(tag, &wanted, err);
 	if (r == 0)
-		r = filter(index, tag, &digest, &found, err);
+		r = filter(index, &wanted, &found, err);
 	if (r == 0)
 		r = choose(index, &found, tag, want, ret, err);
 	free(found.manifests); /* the entries are borrowed */

@@ -22,22 +22,22 @@ struct source;
 
 /* The documents of one image as they came, byte for byte. */
 struct source_manifest {
-	struct str manifest;       /* owned; the image manifest of the platform wanted */
-	char *media_type;          /* owned; of `manifest`, never NULL */
-	struct hash_value digest;  /* sha256 of `manifest` */
-	struct str list;           /* owned; the index or list it was chosen from; empty if none */
-	char *list_media_type;     /* owned; NULL if none */
+	struct str manifest;      /* owned; the image manifest of the platform wanted */
+	char *media_type;         /* owned; of `manifest`, never NULL */
+	struct hash_value digest; /* sha256 of `manifest` */
+	struct str list;          /* owned; the index or list it was chosen from; empty if none */
+	char *list_media_type;    /* owned; NULL if none */
 	struct hash_value list_digest; /* sha256 of `list`; valid if list.len > 0 */
-	char *name;                /* owned; full normalized reference this source suggests for the
-				      image ("docker.io/library/x:1"); NULL if it has none */
+	char *name; /* owned; full normalized reference this source suggests for the
+		       image ("docker.io/library/x:1"); NULL if it has none */
 };
 
 void source_manifest_done(struct source_manifest *m);
 
 struct source_ops {
 	const char *name; /* "docker", "oci", ... */
-	int (*manifest)(struct source *s, const struct platform *want,
-		struct source_manifest *ret, struct imbrex_error *err);
+	int (*manifest)(struct source *s, const struct platform *want, struct source_manifest *ret,
+		struct imbrex_error *err);
 	/*
 	 * Push the bytes of `d`, verbatim (compressed as they are), into `to`, then finish it.
 	 * Does not free `to`. A lost connection is resumed inside.

@@ -22,13 +22,14 @@
 #include "stream/buffer.h"
 #include "transport/transport.h"
 
-/* cmocka has a macro fail(): behind every header of the house. */
+/* cmocka has a macro fail(): it comes behind every header of the house, and goes again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#undef fail
 
 #define FIXTURE_MAX (64u * 1024 * 1024)
 
