@@ -453,6 +453,31 @@ class UserIdentity(Case):
         self.assertEqual(r.status, 0, r)
 
 
+class Nested(Case):
+    """A caller that is root of its own user namespace, where the kernel hides part of /proc."""
+
+    def setUp(self):
+        if LANE != "user":
+            self.skipTest("for an unprivileged caller")
+        super().setUp()
+
+    def command(self, args):
+        return ["unshare", "-Urm", "sh", "-c",
+                "mount --bind /dev/null /proc/uptime && exec \"$@\"", "sh", DRIVER, *args]
+
+    def test_a_bind_of_proc_takes_the_place_of_one_the_kernel_refuses(self):
+        r = self.probe("ids", "put", "/proc/sys/kernel/domainname", "cat", "/proc/uptime",
+                       flags=["--userns", "2"])
+        self.assertEqual(r.lines[0].split()[1], "0:0", r)
+        # What was hidden outside stays hidden: a device, now on a mount without devices.
+        self.assertEqual(r.lines[1:], ["/proc/sys/kernel/domainname: Read-only file system",
+                                       "/proc/uptime: Permission denied"], r)
+
+    def test_a_further_user_namespace_inside(self):
+        r = self.probe("cat", "/proc/sys/kernel/overflowuid", flags=["--userns", "2"])
+        self.assertEqual((r.status, r.out), (0, "65534\n"), r)
+
+
 class Ranges(Case):
     """An unprivileged user with subordinate ids, in a mount namespace with files for it."""
 
