@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layers as callers see them, and the questions that images and containers ask of the layer table.
+ */
+#include "store/layer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int fill_layer(struct imbrex_store *s, const struct record *r, struct imbrex_layer *ret)
+{
+	struct mount_record *mount;
+	AUTO_STRV names = { 0 };
+
+	ret->id = record_text(r, LAYER_ID);
+	ret->parent = record_text(r, LAYER_PARENT);
+	ret->created = record_text(r, LAYER_CREATED);
+	ret->diff_digest = record_text(r, LAYER_DIFF_DIGEST);
+	ret->compressed_digest = record_text(r, LAYER_COMPRESSED_DIGEST);
+	if (!ret->id || !ret->parent || !ret->created || !ret->diff_digest ||
+		!ret->compressed_digest || record_list(r, LAYER_NAMES, &names) < 0)
+		return -ENOMEM;
+	ret->names = strings_take(&names);
+	/* omitempty: a layer with a digest and no size is an empty one */
+	ret->diff_size_bytes = record_int(r, LAYER_DIFF_SIZE, *ret->diff_digest ? 0 : -1);
+	ret->compressed_size_bytes =
+		record_int(r, LAYER_COMPRESSED_SIZE, *ret->compressed_digest ? 0 : -1);
+	ret->compression = (int)record_int(r, LAYER_COMPRESSION, 0);
+	ret->incomplete = record_flag(r, LAYER_FLAGS, "incomplete");
+	mount = store_mount_find(s, ret->id);
+	ret->mount_count = mount ? mount->count : 0;
+	ret->mount_path = strdup(mount ? mount->path : "");
+	return ret->names && ret->mount_path ? 0 : -ENOMEM;
+}
+
+char **strings_take(struct strv *v)
+{
+	char **items = v->items ? v->items : calloc(1, sizeof(*items));
+
+	*v = (struct strv){ 0 };
+	return items;
+}
+
+PUBLIC void imbrex_strings_free(char **strings)
+{
+	size_t i;
+
+	for (i = 0; strings && strings[i]; i++)
+		free(strings[i]);
+	free(strings);
+}
+
+PUBLIC void imbrex_layers_free(struct imbrex_layer *layers, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(layers[i].id);
+		free(layers[i].parent);
+		imbrex_strings_free(layers[i].names);
+		free(layers[i].created);
+		free(layers[i].diff_digest);
+		free(layers[i].compressed_digest);
+		free(layers[i].mount_path);
+	}
+	free(layers);
+}
+
+PUBLIC int imbrex_layers_list(struct imbrex_store *s, struct imbrex_layer **ret, size_t *ret_n,
+	struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	struct imbrex_layer *layers;
+	size_t i;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS, &hold, err);
+	if (r < 0)
+		return r;
+	r = store_mounts_load(s, err);
+	if (r < 0)
+		return r;
+	layers = calloc(s->layers.t.n + 1, sizeof(*layers));
+	if (!layers)
+		return fail_nomem(err);
+	for (i = 0; i < s->layers.t.n; i++) {
+		if (fill_layer(s, &s->layers.t.records[i], &layers[i]) < 0) {
+			imbrex_layers_free(layers, i + 1);
+			return fail_nomem(err);
+		}
+	}
+	*ret = layers;
+	*ret_n = s->layers.t.n;
+	return 0;
+}
+
+ptrdiff_t layer_parent(struct imbrex_store *s, size_t index)
+{
+	struct json_span parent = record_plain(&s->layers.t.records[index], LAYER_PARENT);
+
+	return parent.len ? table_find_id(&s->layers.t, parent.at, parent.len) : -1;
+}
+
+bool layer_has_children(struct imbrex_store *s, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < s->layers.t.n; i++) {
+		if (record_is(&s->layers.t.records[i], LAYER_PARENT, id))
+			return true;
+	}
+	return false;
+}
+
+bool layer_is_used(struct imbrex_store *s, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < s->images.t.n; i++) {
+		if (record_is(&s->images.t.records[i], IMAGE_LAYER, id) ||
+			record_list_has(&s->images.t.records[i], IMAGE_MAPPED_LAYERS, id))
+			return true;
+	}
+	for (i = 0; i < s->containers.t.n; i++) {
+		if (record_is(&s->containers.t.records[i], CONTAINER_LAYER, id))
+			return true;
+	}
+	return false;
+}
+
+int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err)
+{
+	ptrdiff_t i = table_find_id(&s->layers.t, id, strlen(id));
+	int r;
+
+	r = store_trash_layer(s, id, err);
+	if (r < 0 || i < 0)
+		return r;
+	s->layers.dirty[s->layers.t.records[i].is_volatile] = true;
+	table_remove(&s->layers.t, (size_t)i);
+	return 0;
+}

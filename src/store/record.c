@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records as their own text; see the header.
+ *
+ * Invariants: (1) every field offset lies inside its record's text and was found by the strict
+ * scanner, so spans can be handed out and rewritten without a second look; (2) a record that was
+ * not changed is a slice of the file as it was read; (3) the last of two equal keys wins, as in Go.
+ */
+#include "store/record.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "json/write.h"
+
+const struct record_type layer_records = {
+	.noun = "layer",
+	.n_fields = LAYER_N_FIELDS,
+	.keys = {
+		[LAYER_ID] = "id",
+		[LAYER_NAMES] = "names",
+		[LAYER_PARENT] = "parent",
+		[LAYER_METADATA] = "metadata",
+		[LAYER_MOUNTLABEL] = "mountlabel",
+		[LAYER_CREATED] = "created",
+		[LAYER_COMPRESSED_DIGEST] = "compressed-diff-digest",
+		[LAYER_COMPRESSED_SIZE] = "compressed-size",
+		[LAYER_DIFF_DIGEST] = "diff-digest",
+		[LAYER_TOC_DIGEST] = "toc-digest",
+		[LAYER_DIFF_SIZE] = "diff-size",
+		[LAYER_COMPRESSION] = "compression",
+		[LAYER_UIDSET] = "uidset",
+		[LAYER_GIDSET] = "gidset",
+		[LAYER_FLAGS] = "flags",
+		[LAYER_UIDMAP] = "uidmap",
+		[LAYER_GIDMAP] = "gidmap",
+		[LAYER_BIG_DATA_NAMES] = "big-data-names",
+	},
+	.order = { LAYER_ID, LAYER_NAMES, LAYER_PARENT, LAYER_METADATA, LAYER_MOUNTLABEL,
+		LAYER_CREATED, LAYER_COMPRESSED_DIGEST, LAYER_COMPRESSED_SIZE, LAYER_DIFF_DIGEST,
+		LAYER_TOC_DIGEST, LAYER_DIFF_SIZE, LAYER_COMPRESSION, LAYER_UIDSET, LAYER_GIDSET,
+		LAYER_FLAGS, LAYER_UIDMAP, LAYER_GIDMAP, LAYER_BIG_DATA_NAMES },
+};
+
+const struct record_type image_records = {
+	.noun = "image",
+	.n_fields = IMAGE_N_FIELDS,
+	.keys = {
+		[IMAGE_ID] = "id",
+		[IMAGE_NAMES] = "names",
+		[IMAGE_DIGEST] = "digest",
+		[IMAGE_NAMES_HISTORY] = "names-history",
+		[IMAGE_LAYER] = "layer",
+		[IMAGE_MAPPED_LAYERS] = "mapped-layers",
+		[IMAGE_METADATA] = "metadata",
+		[IMAGE_BIG_DATA_NAMES] = "big-data-names",
+		[IMAGE_BIG_DATA_SIZES] = "big-data-sizes",
+		[IMAGE_BIG_DATA_DIGESTS] = "big-data-digests",
+		[IMAGE_CREATED] = "created",
+		[IMAGE_FLAGS] = "flags",
+	},
+	.order = { IMAGE_ID, IMAGE_DIGEST, IMAGE_NAMES, IMAGE_NAMES_HISTORY, IMAGE_LAYER,
+		IMAGE_MAPPED_LAYERS, IMAGE_METADATA, IMAGE_BIG_DATA_NAMES, IMAGE_BIG_DATA_SIZES,
+		IMAGE_BIG_DATA_DIGESTS, IMAGE_CREATED, IMAGE_FLAGS },
+};
+
+const struct record_type container_records = {
+	.noun = "container",
+	.n_fields = CONTAINER_N_FIELDS,
+	.keys = {
+		[CONTAINER_ID] = "id",
+		[CONTAINER_NAMES] = "names",
+		[CONTAINER_IMAGE] = "image",
+		[CONTAINER_LAYER] = "layer",
+		[CONTAINER_METADATA] = "metadata",
+		[CONTAINER_BIG_DATA_NAMES] = "big-data-names",
+		[CONTAINER_BIG_DATA_SIZES] = "big-data-sizes",
+		[CONTAINER_BIG_DATA_DIGESTS] = "big-data-digests",
+		[CONTAINER_CREATED] = "created",
+		[CONTAINER_UIDMAP] = "uidmap",
+		[CONTAINER_GIDMAP] = "gidmap",
+		[CONTAINER_FLAGS] = "flags",
+	},
+	.order = { CONTAINER_ID, CONTAINER_NAMES, CONTAINER_IMAGE, CONTAINER_LAYER,
+		CONTAINER_METADATA, CONTAINER_BIG_DATA_NAMES, CONTAINER_BIG_DATA_SIZES,
+		CONTAINER_BIG_DATA_DIGESTS, CONTAINER_CREATED, CONTAINER_UIDMAP, CONTAINER_GIDMAP,
+		CONTAINER_FLAGS },
+};
+
+void table_init(struct table *t, const struct record_type *type)
+{
+	*t = (struct table){ .type = type };
+}
+
+void table_done(struct table *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->n; i++)
+		free(t->records[i].owned);
+	free(t->records);
+	free(t->texts[0]);
+	free(t->texts[1]);
+	map_free(t->by_id);
+	strv_done(&t->odd);
+	table_init(t, t->type);
+}
+
+static int field_of_key(const struct record_type *type, struct json_span key)
+{
+	int i;
+
+	for (i = 0; i < type->n_fields; i++) {
+		if (json_key_is(key, type->keys[i]))
+			return i;
+	}
+	for (i = 0; i < type->n_fields; i++) {
+		if (json_key_is_folded(key, type->keys[i]))
+			return i;
+	}
+	return -1;
+}
+
+/* Finds the fields of the object that begins at the cursor; sets text, len and fields. */
+static int scan_record(
+	const struct record_type *type, struct json_scan *s, struct record *r, struct imbrex_error *err)
+{
+	struct json_span key;
+	struct json_span value;
+	int field;
+	int n;
+
+	memset(r->fields, 0, sizeof(r->fields));
+	n = json_scan_kind(s, err);
+	if (n < 0)
+		return n;
+	r->text = s->text + json_scan_offset(s);
+	n = json_scan_object_begin(s, err);
+	if (n < 0)
+		return n;
+	while ((n = json_scan_object_next(s, &key, err)) > 0) {
+		n = json_scan_skip(s, &value, err);
+		if (n < 0)
+			return n;
+		field = field_of_key(type, key);
+		if (field < 0)
+			continue;
+		if (value.len == 4 && memcmp(value.at, "null", 4) == 0)
+			value.len = 0;
+		r->fields[field].at = (uint32_t)(value.at - r->text);
+		r->fields[field].len = (uint32_t)value.len;
+	}
+	if (n < 0)
+		return n;
+	r->len = (uint32_t)(s->text + json_scan_offset(s) - r->text);
+	return 0;
+}
+
+static int grow(struct table *t)
+{
+	size_t cap = t->cap ? t->cap * 2 : 64;
+	struct record *records;
+
+	if (t->n < t->cap)
+		return 0;
+	records = reallocarray(t->records, cap, sizeof(*records));
+	if (!records)
+		return -ENOMEM;
+	t->records = records;
+	t->cap = cap;
+	return 0;
+}
+
+static void forget_index(struct table *t)
+{
+	map_free(t->by_id);
+	t->by_id = NULL;
+}
+
+static int parse_array(struct table *t, struct json_scan *s, bool is_volatile,
+	bool check_duplicates, struct imbrex_error *err)
+{
+	struct record *r;
+	struct json_span id;
+	int n;
+
+	n = json_scan_null(s, err);
+	if (n != 0)
+		return n < 0 ? n : 0;
+	n = json_scan_array_begin(s, err);
+	if (n < 0)
+		return n;
+	while ((n = json_scan_array_next(s, err)) > 0) {
+		if (grow(t) < 0)
+			return fail_nomem(err);
+		r = &t->records[t->n];
+		*r = (struct record){ .is_volatile = is_volatile };
+		n = scan_record(t->type, s, r, err);
+		if (n < 0)
+			return n;
+		id = record_plain(r, RECORD_ID);
+		if (check_duplicates && id.len && table_find_id(t, id.at, id.len) >= 0) {
+			if (strv_addf(&t->odd, "%s %.*s is recorded twice", t->type->noun,
+				    (int)id.len, id.at) < 0)
+				return fail_nomem(err);
+			continue;
+		}
+		t->n++;
+	}
+	return n;
+}
+
+int table_parse(
+	struct table *t, char *text, size_t len, bool is_volatile, struct imbrex_error *err)
+{
+	struct json_scan s;
+	int r;
+
+	free(t->texts[is_volatile]);
+	t->texts[is_volatile] = text;
+	forget_index(t);
+	if (!len)
+		return 0;
+	if (len > LIMIT_RECORDS_BYTES)
+		return fail(err, IMBREX_ELIMIT, "%zu bytes are more than the limit of %u", len,
+			LIMIT_RECORDS_BYTES);
+	json_scan_init(&s, text, len);
+	/* A duplicate between the two files is possible by design, one within a file is not. */
+	r = parse_array(t, &s, is_volatile, t->n > 0, err);
+	if (r < 0)
+		return r;
+	return json_scan_finish(&s, err);
+}
+
+size_t table_text_len(const struct table *t)
+{
+	size_t len = 2;
+	size_t i;
+
+	for (i = 0; i < t->n; i++)
+		len += t->records[i].len + 1;
+	return len;
+}
+
+int table_format(const struct table *t, bool is_volatile, struct str *ret)
+{
+	bool first = true;
+	size_t i = 0;
+	int r;
+
+	r = str_putc(ret, '[');
+	while (r == 0 && i < t->n) {
+		const struct record *run = &t->records[i];
+		size_t len = run->len;
+
+		i++;
+		if (run->is_volatile != is_volatile)
+			continue;
+		/* Neighbours that still lie one comma apart in the file are copied as one piece. */
+		while (!run->owned && i < t->n && !t->records[i].owned &&
+			t->records[i].is_volatile == is_volatile &&
+			t->records[i].text == run->text + len + 1 && run->text[len] == ',') {
+			len += t->records[i].len + 1;
+			i++;
+		}
+		if (!first)
+			r = str_putc(ret, ',');
+		if (r == 0)
+			r = str_append(ret, run->text, len);
+		first = false;
+	}
+	return r < 0 ? r : str_putc(ret, ']');
+}
+
+int table_append(
+	struct table *t, const char *text, size_t len, bool is_volatile, struct imbrex_error *err)
+{
+	AUTO_FREE char *owned = strndup(text, len);
+	struct record fresh = { .is_volatile = is_volatile };
+	struct json_scan s;
+	int r;
+
+	if (!owned || grow(t) < 0)
+		return fail_nomem(err);
+	json_scan_init(&s, owned, len);
+	r = scan_record(t->type, &s, &fresh, err);
+	if (r < 0)
+		return r;
+	fresh.owned = take_ptr(owned);
+	t->records[t->n++] = fresh;
+	forget_index(t);
+	return 0;
+}
+
+void table_remove(struct table *t, size_t index)
+{
+	free(t->records[index].owned);
+	memmove(&t->records[index], &t->records[index + 1],
+		(t->n - index - 1) * sizeof(*t->records));
+	t->n--;
+	forget_index(t);
+}
+
+/* Few look-ups walk the table; many (joins) are worth an index of all ids. */
+static void build_index(struct table *t)
+{
+	AUTO_MAP *m = map_new();
+	size_t i;
+
+	for (i = 0; m && i < t->n; i++) {
+		struct json_span id = record_plain(&t->records[i], RECORD_ID);
+
+		if (map_add(m, id.at, id.len, (void *)(uintptr_t)i) == -ENOMEM)
+			return;
+	}
+	t->by_id = take_ptr(m);
+}
+
+ptrdiff_t table_find_id(struct table *t, const char *id, size_t len)
+{
+	void *value;
+	size_t i;
+
+	if (!t->by_id && t->n > 256)
+		build_index(t);
+	if (t->by_id)
+		return map_get(t->by_id, id, len, &value) ? (ptrdiff_t)(uintptr_t)value : -1;
+	for (i = 0; i < t->n; i++) {
+		struct json_span at = record_plain(&t->records[i], RECORD_ID);
+
+		if (at.len == len && memcmp(at.at, id, len) == 0)
+			return (ptrdiff_t)i;
+	}
+	return -1;
+}
+
+ptrdiff_t table_find_name(const struct table *t, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < t->n; i++) {
+		if (record_list_has(&t->records[i], RECORD_NAMES, name))
+			return (ptrdiff_t)i;
+	}
+	return -1;
+}
+
+ptrdiff_t table_find_prefix(const struct table *t, const char *prefix)
+{
+	size_t len = strlen(prefix);
+	ptrdiff_t found = -1;
+	size_t i;
+
+	for (i = 0; i < t->n; i++) {
+		struct json_span id = record_plain(&t->records[i], RECORD_ID);
+
+		if (!len || id.len < len || memcmp(id.at, prefix, len) != 0)
+			continue;
+		if (found >= 0)
+			return -2;
+		found = (ptrdiff_t)i;
+	}
+	return found;
+}
+
+struct json_span record_raw(const struct record *r, int field)
+{
+	return (struct json_span){ r->text + r->fields[field].at, r->fields[field].len };
+}
+
+struct json_span record_plain(const struct record *r, int field)
+{
+	struct json_span raw = record_raw(r, field);
+
+	if (raw.len < 2 || raw.at[0] != '"' || memchr(raw.at, '\\', raw.len))
+		return (struct json_span){ "", 0 };
+	return (struct json_span){ raw.at + 1, raw.len - 2 };
+}
+
+char *record_text(const struct record *r, int field)
+{
+	struct json_span raw = record_raw(r, field);
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+
+	if (raw.len < 2 || raw.at[0] != '"')
+		return calloc(1, 1);
+	raw.at++;
+	raw.len -= 2;
+	if (json_text_decode(raw, &text) < 0)
+		return NULL;
+	return str_take(&text);
+}
+
+int64_t record_int(const struct record *r, int field, int64_t absent)
+{
+	struct json_span raw = record_raw(r, field);
+	struct json_scan s;
+	int64_t value;
+
+	if (!raw.len)
+		return absent;
+	json_scan_init(&s, raw.at, raw.len);
+	return json_scan_int64(&s, &value, NULL) < 0 ? absent : value;
+}
+
+int record_list(const struct record *r, int field, struct strv *ret)
+{
+	struct json_span raw = record_raw(r, field);
+	struct json_scan s;
+	char *text;
+	int n;
+
+	if (!raw.len || raw.at[0] != '[')
+		return 0;
+	json_scan_init(&s, raw.at, raw.len);
+	n = json_scan_array_begin(&s, NULL);
+	while (n >= 0 && (n = json_scan_array_next(&s, NULL)) > 0) {
+		if (json_scan_kind(&s, NULL) != JSON_KIND_STRING) {
+			n = json_scan_skip(&s, NULL, NULL);
+			continue;
+		}
+		n = json_scan_text(&s, &text, NULL);
+		if (n == IMBREX_ENOMEM || (n >= 0 && strv_take(ret, text) < 0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+bool record_list_has(const struct record *r, int field, const char *text)
+{
+	struct json_span raw = record_raw(r, field);
+	struct json_span item;
+	struct json_scan s;
+	int n;
+
+	if (!raw.len || raw.at[0] != '[')
+		return false;
+	json_scan_init(&s, raw.at, raw.len);
+	n = json_scan_array_begin(&s, NULL);
+	while (n >= 0 && (n = json_scan_array_next(&s, NULL)) > 0) {
+		if (json_scan_kind(&s, NULL) != JSON_KIND_STRING) {
+			n = json_scan_skip(&s, NULL, NULL);
+			continue;
+		}
+		n = json_scan_raw_string(&s, &item, NULL);
+		if (n >= 0 && json_key_is(item, text))
+			return true;
+	}
+	return false;
+}
+
+struct json_span record_member(const struct record *r, int field, const char *key)
+{
+	struct json_span raw = record_raw(r, field);
+	struct json_span found = { "", 0 };
+	struct json_span name;
+	struct json_span value;
+	struct json_scan s;
+	int n;
+
+	if (!raw.len || raw.at[0] != '{')
+		return found;
+	json_scan_init(&s, raw.at, raw.len);
+	n = json_scan_object_begin(&s, NULL);
+	while (n >= 0 && (n = json_scan_object_next(&s, &name, NULL)) > 0) {
+		n = json_scan_skip(&s, &value, NULL);
+		if (n >= 0 && json_key_is(name, key))
+			found = value;
+	}
+	return found;
+}
+
+bool record_flag(const struct record *r, int flags_field, const char *flag)
+{
+	struct json_span value = record_member(r, flags_field, flag);
+
+	return value.len == 4 && memcmp(value.at, "true", 4) == 0;
+}
+
+bool record_is(const struct record *r, int field, const char *text)
+{
+	struct json_span plain = record_plain(r, field);
+
+	return plain.len == strlen(text) && memcmp(plain.at, text, plain.len) == 0;
+}
+
+bool record_same(const struct record *a, int field_a, const struct record *b, int field_b)
+{
+	struct json_span x = record_plain(a, field_a);
+	struct json_span y = record_plain(b, field_b);
+
+	return x.len == y.len && memcmp(x.at, y.at, x.len) == 0;
+}
+
+/* One member of the record being rebuilt: a known field, or a stranger kept where it stood. */
+static int put_member(struct str *to, bool *first, const char *key, const char *value, size_t len)
+{
+	int r = *first ? 0 : str_putc(to, ',');
+
+	*first = false;
+	if (r == 0)
+		r = json_write_text(to, key);
+	if (r == 0)
+		r = str_putc(to, ':');
+	return r < 0 ? r : str_append(to, value, len);
+}
+
+/* Members that are not fields, verbatim, behind the fields. */
+static int put_strangers(struct str *to, bool *first, const struct record_type *type,
+	const struct record *rec)
+{
+	struct json_span key;
+	struct json_span value;
+	struct json_scan s;
+	int n;
+	int r;
+
+	json_scan_init(&s, rec->text, rec->len);
+	n = json_scan_object_begin(&s, NULL);
+	while (n >= 0 && (n = json_scan_object_next(&s, &key, NULL)) > 0) {
+		n = json_scan_skip(&s, &value, NULL);
+		if (n < 0 || field_of_key(type, key) >= 0)
+			continue;
+		r = *first ? 0 : str_putc(to, ',');
+		*first = false;
+		/* The key's text and its quotes, and all between key and value, as they were. */
+		if (r == 0)
+			r = str_append(to, key.at - 1,
+				(size_t)(value.at + value.len - (key.at - 1)));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int record_set(
+	struct table *t, size_t index, int field, const char *value, struct imbrex_error *err)
+{
+	struct record *rec = &t->records[index];
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	struct record fresh = { .is_volatile = rec->is_volatile };
+	struct json_scan s;
+	bool first = true;
+	int i;
+	int r;
+
+	r = str_putc(&text, '{');
+	for (i = 0; r == 0 && i < t->type->n_fields; i++) {
+		int f = t->type->order[i];
+		struct json_span old = record_raw(rec, f);
+
+		if (f == field && value)
+			r = put_member(&text, &first, t->type->keys[f], value, strlen(value));
+		else if (f != field && old.len)
+			r = put_member(&text, &first, t->type->keys[f], old.at, old.len);
+	}
+	if (r == 0)
+		r = put_strangers(&text, &first, t->type, rec);
+	if (r == 0)
+		r = str_putc(&text, '}');
+	if (r < 0)
+		return fail_nomem(err);
+	json_scan_init(&s, text.data, text.len);
+	r = scan_record(t->type, &s, &fresh, err);
+	if (r < 0)
+		return r;
+	free(rec->owned);
+	fresh.owned = str_take(&text);
+	*rec = fresh;
+	if (field == RECORD_ID)
+		forget_index(t);
+	return 0;
+}
+
+int record_set_text(
+	struct table *t, size_t index, int field, const char *text, struct imbrex_error *err)
+{
+	AUTO_STR value = STR_INIT(LIMIT_RECORDS_BYTES);
+
+	if (!text || !*text)
+		return record_set(t, index, field, NULL, err);
+	if (json_write_text(&value, text) < 0)
+		return fail_nomem(err);
+	return record_set(t, index, field, value.data, err);
+}
+
+int record_set_list(struct table *t, size_t index, int field, const struct strv *list,
+	struct imbrex_error *err)
+{
+	AUTO_STR value = STR_INIT(LIMIT_RECORDS_BYTES);
+	size_t i;
+	int r;
+
+	if (!list->n)
+		return record_set(t, index, field, NULL, err);
+	r = str_putc(&value, '[');
+	for (i = 0; r == 0 && i < list->n; i++) {
+		if (i)
+			r = str_putc(&value, ',');
+		if (r == 0)
+			r = json_write_text(&value, list->items[i]);
+	}
+	if (r < 0 || str_putc(&value, ']') < 0)
+		return fail_nomem(err);
+	return record_set(t, index, field, value.data, err);
+}
+
+static int copy_members(struct str *to, struct json_span object, const char *key,
+	const char *value, bool *first)
+{
+	bool placed = !value;
+	AUTO_STR name = STR_INIT(LIMIT_RECORDS_BYTES);
+	struct json_span k;
+	struct json_span v;
+	struct json_scan s;
+	int n = 0;
+	int r = 0;
+
+	if (object.len && object.at[0] == '{') {
+		json_scan_init(&s, object.at, object.len);
+		n = json_scan_object_begin(&s, NULL);
+		while (r == 0 && n >= 0 && (n = json_scan_object_next(&s, &k, NULL)) > 0) {
+			n = json_scan_skip(&s, &v, NULL);
+			if (n < 0)
+				break;
+			str_clear(&name);
+			if (json_text_decode(k, &name) < 0)
+				return -ENOMEM;
+			if (!placed && strcmp(key, str_text(&name)) < 0) {
+				r = put_member(to, first, key, value, strlen(value));
+				placed = true;
+			}
+			if (r == 0 && strcmp(key, str_text(&name)) != 0)
+				r = put_member(to, first, str_text(&name), v.at, v.len);
+		}
+	}
+	if (r == 0 && !placed)
+		r = put_member(to, first, key, value, strlen(value));
+	return r;
+}
+
+int record_set_member(struct table *t, size_t index, int field, const char *key, const char *value,
+	struct imbrex_error *err)
+{
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	bool first = true;
+	int r;
+
+	r = str_putc(&text, '{');
+	if (r == 0)
+		r = copy_members(&text, record_raw(&t->records[index], field), key, value, &first);
+	if (r < 0 || str_putc(&text, '}') < 0)
+		return fail_nomem(err);
+	return record_set(t, index, field, first ? NULL : text.data, err);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store object: where its files are, its locks, its tables in memory, and the one way to read
+ * and change them: hold, look, change, save, release.
+ *
+ * Lock order: graph -> layers -> images -> containers; mountpoints inside layers; released in
+ * reverse. store_hold() takes what is asked for in that order and brings the tables up to date.
+ * Nothing is remembered across holds except what the change stamps prove to be current.
+ *
+ * Invariants (with src/store/txn.c):
+ * (1) A layer directory without a record is garbage; gc may remove it while holding layers.
+ * (2) A record marked incomplete is a crashed writer's: readers skip it, the next writer removes it.
+ * (3) A table's file is replaced whole, after the change stamp was written, before release.
+ * (4) The trash (things renamed out of sight) is unlinked after the locks are released.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "driver/driver.h"
+#include "imbrex/store.h"
+#include "os/lock.h"
+#include "os/tempdir.h"
+#include "store/config.h"
+#include "store/record.h"
+
+/* One of layers.json (stable and volatile), images.json, containers.json, with its lock. */
+struct store_table {
+	struct table t;
+	const char *file;          /* "layers.json" */
+	const char *volatile_file; /* "volatile-layers.json"; NULL if there is none */
+	char *dir;                 /* owned; relative to graphroot: "overlay-layers" */
+	int dirfd;                 /* owned; -EBADF if the directory does not exist (read-only) */
+	struct file_lock lock;
+	struct lock_token token;   /* of what is in memory */
+	struct timespec mtime[2];  /* of the files as loaded; zero: no such file */
+	bool loaded;
+	bool dirty[2];             /* [1]: volatile file */
+};
+
+struct mount_record {
+	char *id;   /* owned */
+	char *path; /* owned */
+	int count;  /* > 0 */
+};
+
+struct imbrex_store {
+	struct storage_config config;
+	int graphfd;
+	int runfd;
+	struct driver *driver;
+	bool rootless;
+	bool single_id;
+	bool read_only;
+	struct file_lock graph_lock;
+	struct file_lock mounts_lock;
+	struct store_table layers;
+	struct store_table images;
+	struct store_table containers;
+	char *run_layers_dir; /* owned; "overlay-layers" below runroot */
+	struct mount_record *mounts; /* owned; valid while layers are held */
+	size_t n_mounts;
+	struct tempdir *driver_trash; /* lazily made; finished by release */
+	struct tempdir *layers_trash;
+};
+
+enum hold_bits {
+	HOLD_GRAPH = 1 << 0,
+	HOLD_LAYERS = 1 << 1,       /* shared */
+	HOLD_LAYERS_W = 1 << 2,     /* exclusive */
+	HOLD_IMAGES = 1 << 3,
+	HOLD_IMAGES_W = 1 << 4,
+	HOLD_CONTAINERS = 1 << 5,
+	HOLD_CONTAINERS_W = 1 << 6,
+	HOLD_READ_ALL = HOLD_LAYERS | HOLD_IMAGES | HOLD_CONTAINERS,
+	HOLD_WRITE_ALL = HOLD_LAYERS_W | HOLD_IMAGES_W | HOLD_CONTAINERS_W,
+};
+
+/* Locks held, released at the end of the scope: AUTO_HOLD h = HOLD_NONE; store_hold(s, …, &h). */
+struct store_hold {
+	struct imbrex_store *s; /* NULL: nothing is held */
+	unsigned int bits;
+};
+#define HOLD_NONE { 0 }
+
+int store_hold(struct imbrex_store *s, unsigned int bits, struct store_hold *ret,
+	struct imbrex_error *err) MUST_CHECK;
+/* Release, then unlink the trash. Unsaved changes are forgotten (the tables reload). */
+void store_release(struct store_hold *h);
+#define AUTO_HOLD __attribute__((cleanup(store_release))) struct store_hold
+
+/* Write what is dirty of one table: stamp, stable file (synced), volatile file. */
+int store_save(struct imbrex_store *s, struct store_table *t, struct imbrex_error *err) MUST_CHECK;
+
+/* Throw something away when the locks are released. The caller holds the lock that protects it. */
+int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_error *err) MUST_CHECK;
+int store_trash_dir(struct imbrex_store *s, struct store_table *t, const char *name,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* mountpoints.json; the caller holds layers (exclusively to change). */
+struct mount_record *store_mount_find(struct imbrex_store *s, const char *id);
+int store_mounts_load(struct imbrex_store *s, struct imbrex_error *err) MUST_CHECK;
+/* Set the count of a layer (0 drops it) and save. */
+int store_mount_set(struct imbrex_store *s, const char *id, const char *path, int count,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* Index in the table by id, name or prefix; ENOENT or EINVAL (ambiguous) with the noun. */
+int store_find(struct imbrex_store *s, struct store_table *t, const char *name, size_t *ret_index,
+	struct imbrex_error *err) MUST_CHECK;
+/* As store_find() in images, with names completed as podman does. */
+int store_find_image(struct imbrex_store *s, const char *name, size_t *ret_index,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* "2026-11-20T18:49:11.50329627Z", now. */
+#define STORE_TIME_MAX 40
+void store_now(char ret[STORE_TIME_MAX]);
+
+#endif

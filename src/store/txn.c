@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One image, one commit.
+ *
+ *   begin ──layer_new──▶ staging ──layer_filled──▶ filled ──commit──▶ published
+ *      └───────────────────────── free at any point: nothing was there ──────────┘
+ *
+ * Invariants: (1) until commit has renamed a layer into place, everything of it lies in temporary
+ * directories whose lock this process holds: a crash leaves garbage that any store opener may
+ * remove, and nobody removes it while we live. (2) Content, links and tar-split are on disk (one
+ * syncfs) before the first rename. (3) Renames are on disk (fsync of the homes) before the records
+ * that name them. (4) All layers of the image enter layers.json in one save, the image record
+ * follows while layers.lock is still held. (5) So after a crash between any two system calls a
+ * reader sees either no record, or records whose content is whole; what may be left is a
+ * directory without a record (garbage), or layers without an image (usable, reclaimed by gc).
+ */
+#include "store/txn.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "json/write.h"
+#include "os/fd.h"
+#include "store/image.h"
+#include "store/layer.h"
+#include "stream/compress.h"
+#include "stream/fdsink.h"
+
+struct staged_layer {
+	struct store_txn *txn;
+	struct staged_layer *next;
+	struct driver_stage *stage;     /* owned */
+	char split[TEMPDIR_NAME_BYTES]; /* name of the tar-split file in the layers' temp dir; "" none */
+	struct layer_facts facts;       /* uids and gids owned */
+	bool filled;
+};
+
+struct store_txn {
+	struct imbrex_store *s;
+	struct tempdir *driver_temp;
+	struct tempdir *layers_temp;
+	pthread_mutex_t mutex; /* guards `layers` */
+	struct staged_layer *layers;
+};
+
+int store_txn_begin(struct imbrex_store *s, struct store_txn **ret, struct imbrex_error *err)
+{
+	AUTO_FREE char *layers_tmp = format_text("%s/tmp", s->layers.dir);
+	AUTO_TXN struct store_txn *txn = calloc(1, sizeof(*txn));
+	char root[NAME_MAX];
+	int r;
+
+	if (!txn || !layers_tmp)
+		return fail_nomem(err);
+	txn->s = s;
+	(void)pthread_mutex_init(&txn->mutex, NULL);
+	if (s->read_only)
+		return fail(err, IMBREX_EPERM, "the store at %s was opened read-only",
+			s->config.graphroot);
+	driver_temp_root(s->driver, root, sizeof(root));
+	r = tempdir_new(s->graphfd, root, &txn->driver_temp, err);
+	if (r < 0)
+		return r;
+	r = tempdir_new(s->graphfd, layers_tmp, &txn->layers_temp, err);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(txn);
+	return 0;
+}
+
+void store_txn_free(struct store_txn *txn)
+{
+	char root[NAME_MAX];
+
+	if (!txn)
+		return;
+	while (txn->layers) {
+		struct staged_layer *l = txn->layers;
+
+		txn->layers = l->next;
+		driver_stage_free(l->stage);
+		free((void *)(uintptr_t)l->facts.uids);
+		free((void *)(uintptr_t)l->facts.gids);
+		free(l);
+	}
+	tempdir_free(txn->layers_temp);
+	if (txn->driver_temp) {
+		tempdir_free(txn->driver_temp);
+		/* Older peers take it for a layer: it is there only while in use. */
+		driver_temp_root(txn->s->driver, root, sizeof(root));
+		(void)unlinkat(txn->s->graphfd, root, AT_REMOVEDIR);
+	}
+	(void)pthread_mutex_destroy(&txn->mutex);
+	free(txn);
+}
+
+bool store_txn_independent(const struct store_txn *txn)
+{
+	return txn->s->driver->ops->independent;
+}
+
+int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct staged_layer *parent,
+	struct staged_layer **ret, struct imbrex_error *err)
+{
+	const struct driver_parent below = { .id = parent_id, .stage = parent ? parent->stage : NULL };
+	AUTO_FREE struct staged_layer *l = calloc(1, sizeof(*l));
+	struct driver *d = txn->s->driver;
+	int r;
+
+	if (!l)
+		return fail_nomem(err);
+	l->txn = txn;
+	r = d->ops->stage_new(d, txn->driver_temp, &below, &l->stage, err);
+	if (r < 0)
+		return r;
+	(void)pthread_mutex_lock(&txn->mutex);
+	l->next = txn->layers;
+	txn->layers = l;
+	(void)pthread_mutex_unlock(&txn->mutex);
+	*ret = take_ptr(l);
+	return 0;
+}
+
+int staged_layer_entries(
+	struct staged_layer *l, struct entry_sink **ret, struct imbrex_error *err)
+{
+	return l->stage->ops->stage_entries(l->stage, ret, err);
+}
+
+int staged_layer_tarsplit(struct staged_layer *l, struct sink **ret, struct imbrex_error *err)
+{
+	AUTO_SINK struct sink *file = NULL;
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	tempdir_stage_addition(l->txn->layers_temp, l->split);
+	fd = openat(tempdir_fd(l->txn->layers_temp), l->split,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail_errno(err, "create tar-split file");
+	r = fd_sink_new(fd, &file, err);
+	if (r < 0)
+		return r;
+	fd = -EBADF;
+	r = gzip_fast_sink_new(file, ret, err);
+	if (r == 0)
+		file = NULL;
+	return r;
+}
+
+static int copy_ids(const uint32_t *ids, size_t n, const uint32_t **ret)
+{
+	uint32_t *copy = NULL;
+
+	if (n) {
+		copy = reallocarray(NULL, n, sizeof(*copy));
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, ids, n * sizeof(*copy));
+	}
+	*ret = copy;
+	return 0;
+}
+
+int staged_layer_filled(
+	struct staged_layer *l, const struct layer_facts *facts, struct imbrex_error *err)
+{
+	l->facts = *facts;
+	l->facts.uids = NULL;
+	l->facts.gids = NULL;
+	if (copy_ids(facts->uids, facts->n_uids, &l->facts.uids) < 0 ||
+		copy_ids(facts->gids, facts->n_gids, &l->facts.gids) < 0)
+		return fail_nomem(err);
+	l->filled = true;
+	return 0;
+}
+
+const struct layer_facts *staged_layer_facts(const struct staged_layer *l)
+{
+	return &l->facts;
+}
+
+/* ---- commit ---------------------------------------------------------------------------- */
+
+static int seal_all(const struct txn_layer *layers, size_t n, struct imbrex_error *err)
+{
+	size_t i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		struct driver_parent below = { 0 };
+		struct driver_stage *stage;
+
+		if (!layers[i].staged)
+			continue;
+		if (i > 0 && layers[i - 1].staged)
+			below.stage = layers[i - 1].staged->stage;
+		else if (i > 0)
+			below.id = layers[i - 1].id;
+		stage = layers[i].staged->stage;
+		r = stage->ops->stage_seal(stage, &below, err);
+		if (r < 0)
+			return wrap(err, r, "layer %s", layers[i].id);
+	}
+	return 0;
+}
+
+static int put_ids(struct str *to, const char *key, const uint32_t *ids, size_t n)
+{
+	size_t i;
+	int r = 0;
+
+	if (!n)
+		return 0;
+	r = str_printf(to, ",\"%s\":", key);
+	for (i = 0; r == 0 && i < n; i++)
+		r = str_printf(to, "%c%u", i ? ',' : '[', ids[i]);
+	return r < 0 ? r : str_putc(to, ']');
+}
+
+static int format_layer(const struct txn_layer *l, const char *parent, struct str *to)
+{
+	const struct layer_facts *f = &l->staged->facts;
+	const struct hash_value *compressed =
+		hash_is_set(&f->compressed_digest) ? &f->compressed_digest : &f->diff_digest;
+	char now[STORE_TIME_MAX];
+	char text[HASH_TEXT_MAX];
+	int r;
+
+	store_now(now);
+	r = str_printf(to, "{\"id\":\"%s\"", l->id);
+	if (r == 0 && parent)
+		r = str_printf(to, ",\"parent\":\"%s\"", parent);
+	if (r == 0)
+		r = str_printf(to, ",\"created\":\"%s\",\"compressed-diff-digest\":\"%s\"", now,
+			hash_format(compressed, text));
+	if (r == 0 && f->compressed_bytes)
+		r = str_printf(to, ",\"compressed-size\":%llu",
+			(unsigned long long)f->compressed_bytes);
+	if (r == 0)
+		r = str_printf(to, ",\"diff-digest\":\"%s\"", hash_format(&f->diff_digest, text));
+	if (r == 0 && f->diff_bytes)
+		r = str_printf(to, ",\"diff-size\":%llu", (unsigned long long)f->diff_bytes);
+	if (r == 0 && f->compression)
+		r = str_printf(to, ",\"compression\":%d", f->compression);
+	if (r == 0)
+		r = put_ids(to, "uidset", f->uids, f->n_uids);
+	if (r == 0)
+		r = put_ids(to, "gidset", f->gids, f->n_gids);
+	return r < 0 ? r : str_putc(to, '}');
+}
+
+static int publish_layer(struct store_txn *txn, const struct txn_layer *l, const char *parent,
+	struct imbrex_error *err)
+{
+	struct imbrex_store *s = txn->s;
+	struct driver_stage *stage = l->staged->stage;
+	AUTO_FREE char *split = format_text("%s.tar-split.gz", l->id);
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	int r;
+
+	if (!split || format_layer(l, parent, &text) < 0)
+		return fail_nomem(err);
+	r = stage->ops->stage_publish(stage, l->id, err);
+	if (r < 0)
+		return r;
+	if (l->staged->split[0] &&
+		renameat(tempdir_fd(txn->layers_temp), l->staged->split, s->layers.dirfd, split) < 0)
+		return fail_errno(err, "rename to '%s/%s'", s->layers.dir, split);
+	r = table_append(&s->layers.t, text.data, text.len, false, err);
+	if (r < 0)
+		return r;
+	s->layers.dirty[0] = true;
+	return 0;
+}
+
+static int publish_layers(struct store_txn *txn, const struct txn_layer *layers, size_t n,
+	struct imbrex_error *err)
+{
+	struct imbrex_store *s = txn->s;
+	bool published = false;
+	size_t i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		if (table_find_id(&s->layers.t, layers[i].id, strlen(layers[i].id)) >= 0)
+			continue; /* another process was faster, or it was here before */
+		if (!layers[i].staged) {
+			r = fail(err, IMBREX_EBUSY, "layer %s vanished from the store", layers[i].id);
+			return hint(err, r, "another process removed it meanwhile; try again");
+		}
+		r = publish_layer(txn, &layers[i], i ? layers[i - 1].id : NULL, err);
+		if (r < 0)
+			return wrap(err, r, "layer %s", layers[i].id);
+		published = true;
+	}
+	if (!published)
+		return 0;
+	r = s->driver->ops->sync_homes(s->driver, err);
+	if (r == 0 && sync_dir(s->layers.dirfd) < 0)
+		r = fail_errno(err, "sync '%s'", s->layers.dir);
+	return r < 0 ? r : store_save(s, &s->layers, err);
+}
+
+int store_txn_commit(struct store_txn *txn, const struct txn_layer *layers, size_t n_layers,
+	const struct txn_image *image, bool sync, struct imbrex_error *err)
+{
+	struct imbrex_store *s = txn->s;
+	AUTO_HOLD hold = HOLD_NONE;
+	bool staged = false;
+	size_t i;
+	int r;
+
+	for (i = 0; i < n_layers; i++)
+		staged = staged || layers[i].staged;
+	r = seal_all(layers, n_layers, err);
+	if (r < 0)
+		return r;
+	if (sync && staged && syncfs(s->graphfd) < 0)
+		return fail_errno(err, "sync '%s'", s->config.graphroot);
+	r = store_hold(s, HOLD_LAYERS_W | HOLD_IMAGES_W, &hold, err);
+	if (r < 0)
+		return r;
+	r = publish_layers(txn, layers, n_layers, err);
+	if (r < 0)
+		return r;
+	return image_put(s, image, n_layers ? layers[n_layers - 1].id : NULL, err);
+}
+
+int store_have_layers(struct imbrex_store *s, const char *const *ids, size_t n, bool *ret_have,
+	struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	ptrdiff_t at;
+	size_t i;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS, &hold, err);
+	if (r < 0)
+		return r;
+	for (i = 0; i < n; i++) {
+		at = table_find_id(&s->layers.t, ids[i], strlen(ids[i]));
+		ret_have[i] = at >= 0 &&
+			!record_flag(&s->layers.t.records[at], LAYER_FLAGS, "incomplete");
+	}
+	return 0;
+}
