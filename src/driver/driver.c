@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "driver/overlay.h"
+#include "driver/vfs.h"
 #include "os/fd.h"
 
-const struct driver_ops *const driver_table[] = { &overlay_ops, NULL };
+const struct driver_ops *const driver_table[] = { &overlay_ops, &vfs_ops, NULL };
 
 /* Names that a directory in a graphroot may have, in the order in which drivers are tried. */
 static const char *const known_names[] = { "overlay", "btrfs", "zfs", "vfs" };

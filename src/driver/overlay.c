@@ -119,6 +119,7 @@ static void overlay_close(struct driver *d)
 	struct overlay *o = overlay_of(d);
 	size_t i;
 
+	overlay_stop_reading(o);
 	for (i = 0; i < o->n_homes; i++) {
 		(void)close_fd(o->homes[i].fd);
 		free(o->homes[i].path);
@@ -173,7 +174,7 @@ static int overlay_open(
 		return fail_nomem(err);
 	o->base.ops = &overlay_ops;
 	o->config = *config;
-	o->links = o->runhome = -EBADF;
+	o->links = o->runhome = o->reading_diff = -EBADF;
 	o->in_userns = config->rootless || !in_initial_userns();
 	r = overlay_setup(o, err);
 	if (r < 0) {
@@ -447,6 +448,7 @@ static int overlay_remove(
 	r = overlay_check_id(id, err);
 	if (r < 0)
 		return r;
+	overlay_stop_reading(o);
 	find_link(o, id, link);
 	if (link[0]) {
 		r = tempdir_stage_deletion(trash, o->links, link, err);
@@ -538,7 +540,12 @@ const struct driver_ops overlay_ops = {
 	.remove = overlay_remove,
 	.mount = overlay_mount,
 	.unmount = overlay_unmount,
+	.open_file = overlay_open_file,
+	.diff = overlay_diff,
 	.list = overlay_list,
 	.exists = overlay_exists,
 	.sync_homes = overlay_sync_homes,
+	.check = overlay_check,
+	.status = overlay_status,
+	.metadata = overlay_metadata,
 };

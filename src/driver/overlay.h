@@ -52,10 +52,10 @@ struct overlay {
 	int links;   /* owned; homes[0]/l; -EBADF in a read-only store without one */
 	int runhome; /* owned; <runroot>/overlay; -EBADF: nothing is cached */
 	bool in_userns;
-	/* Layer whose files open_file() last opened: `diffs` are its diff, diff1, … */
-	char *reading;    /* owned; id; NULL: none */
-	int *reading_fds; /* owned array of owned fds */
-	size_t n_reading;
+	/* The layer whose files open_file() last opened: exports ask for thousands in a row. */
+	char *reading;              /* owned; id; NULL: none */
+	int reading_diff;           /* owned; its diff */
+	struct strv reading_lowers; /* absolute; filled when a file is not in diff */
 };
 
 /* A layer directory as it lies on disk. */
@@ -123,6 +123,19 @@ int overlay_words_add(
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err) MUST_CHECK;
 int overlay_unmount(struct driver *d, const char *id, struct imbrex_error *err) MUST_CHECK;
+/* The whole tree of a layer, read only, seen by nobody else. */
+struct overlay_view {
+	int fd;               /* owned; its root */
+	struct tempdir *temp; /* owned; where a mount program put it; NULL: the mount is detached */
+};
+#define OVERLAY_VIEW_INIT    \
+	{                    \
+		.fd = -EBADF \
+	}
+int overlay_view_open(struct overlay *o, const char *id, struct overlay_view *ret,
+	struct imbrex_error *err) MUST_CHECK;
+void overlay_view_close(struct overlay_view *v);
+#define AUTO_OVERLAY_VIEW __attribute__((cleanup(overlay_view_close))) struct overlay_view
 /* Absolute diff directories below layer `id`, topmost first, without its own `diff`. */
 int overlay_lowers(
 	struct overlay *o, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;

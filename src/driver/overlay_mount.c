@@ -280,10 +280,7 @@ static int plan_lowers(
 static int native_mount(
 	struct overlay *o, const char *id, const struct plan *p, struct imbrex_error *err)
 {
-	AUTO_CLOSE int fd = -EBADF;
-	int r;
-
-	fd = overlay_mount_new(
+	int fd = overlay_mount_new(
 		&(struct overlay_spec){
 			.lowers = (const char *const *)p->lowers.items,
 			.n_lowers = p->lowers.n,
@@ -296,8 +293,19 @@ static int native_mount(
 			.attrs = p->words.attrs,
 		},
 		err);
+
+	return fd < 0 ? wrap(err, fd, "layer %s", id) : fd;
+}
+
+static int native_attach(
+	struct overlay *o, const char *id, const struct plan *p, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	fd = native_mount(o, id, p, err);
 	if (fd < 0)
-		return wrap(err, fd, "layer %s", id);
+		return fd;
 	r = mount_attach(fd, p->mounts, "merged", err);
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
@@ -354,6 +362,81 @@ static int program_mount(
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
 
+/* Read the layer itself into an empty plan. */
+static int plan_layer(struct overlay *o, const char *id, struct plan *p, struct imbrex_error *err)
+{
+	int r = overlay_layer_open(o, id, &p->layer, err);
+
+	if (r == 0)
+		r = overlay_layer_read(id, &p->layer, err);
+	if (r < 0)
+		return r;
+	p->dir = format_text("%s/%s", o->homes[p->layer.home].path, id);
+	return p->dir ? 0 : fail_nomem(err);
+}
+
+/* Have the mount program mount the plan in a tempdir. */
+static int program_view(struct overlay *o, const char *id, struct plan *p, struct overlay_view *v,
+	struct imbrex_error *err)
+{
+	int r = tempdir_new(o->homes[0].fd, "tempdirs", &v->temp, err);
+
+	if (r < 0)
+		return r;
+	r = mkdir_at(tempdir_fd(v->temp), "merged", 0700, err);
+	if (r < 0)
+		return r;
+	p->target = format_text("/proc/%d/fd/%d/merged", (int)getpid(), tempdir_fd(v->temp));
+	if (!p->target)
+		return fail_nomem(err);
+	r = program_mount(o, id, p, err);
+	if (r < 0)
+		return r;
+	r = open_dir_at(tempdir_fd(v->temp), "merged", err);
+	if (r < 0)
+		return r;
+	v->fd = r;
+	return 0;
+}
+
+int overlay_view_open(
+	struct overlay *o, const char *id, struct overlay_view *ret, struct imbrex_error *err)
+{
+	AUTO_OVERLAY_VIEW v = OVERLAY_VIEW_INIT;
+	AUTO_PLAN p = PLAN_INIT;
+	int r;
+
+	r = plan_layer(o, id, &p, err);
+	if (r == 0)
+		r = plan_words(o, &(struct driver_mount_opts){ 0 }, &p, err);
+	if (r == 0)
+		r = plan_lowers(o, id, true, &p, err);
+	if (r < 0)
+		return r;
+	if (o->options.mount_program) {
+		r = program_view(o, id, &p, &v, err);
+	} else {
+		r = native_mount(o, id, &p, err);
+		v.fd = r;
+	}
+	if (r < 0)
+		return r;
+	*ret = v;
+	v = (struct overlay_view)OVERLAY_VIEW_INIT;
+	return 0;
+}
+
+void overlay_view_close(struct overlay_view *v)
+{
+	struct imbrex_error ignored;
+
+	v->fd = close_fd(v->fd);
+	if (v->temp)
+		(void)!unmount_at(tempdir_fd(v->temp), "merged", true, &ignored);
+	tempdir_free(v->temp);
+	v->temp = NULL;
+}
+
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err)
 {
@@ -362,15 +445,9 @@ int overlay_mount(struct driver *d, const char *id, const struct driver_mount_op
 	bool read_only;
 	int r;
 
-	r = overlay_layer_open(o, id, &p.layer, err);
+	r = plan_layer(o, id, &p, err);
 	if (r == 0)
-		r = overlay_layer_read(id, &p.layer, err);
-	if (r < 0)
-		return r;
-	p.dir = format_text("%s/%s", o->homes[p.layer.home].path, id);
-	if (!p.dir)
-		return fail_nomem(err);
-	r = plan_target(o, id, &p, err);
+		r = plan_target(o, id, &p, err);
 	if (r < 0)
 		return r;
 	r = is_mount_point(p.mounts, "merged");
@@ -390,7 +467,7 @@ int overlay_mount(struct driver *d, const char *id, const struct driver_mount_op
 		r = prepare_upper(o, id, &p, err);
 	if (r == 0)
 		r = o->options.mount_program ? program_mount(o, id, &p, err)
-					     : native_mount(o, id, &p, err);
+					     : native_attach(o, id, &p, err);
 	if (r < 0)
 		return r;
 	*ret_path = take_ptr(p.target);

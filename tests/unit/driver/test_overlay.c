@@ -12,8 +12,9 @@
 
 #include <cmocka.h>
 
-#include "driver/overlay.h"
 #include "driver_fixture.h"
+
+#include "driver/overlay.h"
 #include "os/fd.h"
 
 static void text_of(struct fixture *f, const char *path, char *ret, size_t len)

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vfs: <graphroot>/vfs/dir/<id> is the whole root file system of layer <id>.
+ *
+ *   stage_new: an empty directory 0555, or a copy of the parent's tree ─▶ entries change it in
+ *   place (whiteouts remove) ─▶ publish: rename to vfs/dir/<id>
+ *
+ * Mounting is a path; nothing is ever mounted. Source: drivers.md 3 of the storage facts.
+ */
+#include "driver/vfs.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/limits.h"
+#include "driver/apply.h"
+#include "driver/content.h"
+#include "driver/copy.h"
+#include "driver/diff.h"
+#include "driver/options.h"
+#include "os/beneath.h"
+#include "os/fd.h"
+#include "os/probe.h"
+#include "os/userns.h"
+
+struct vfs {
+	struct driver base;
+	struct driver_config config;
+	bool in_userns;
+	bool ignore_chown_errors;
+	struct strv stores; /* graphroots of other stores */
+	struct strv paths;  /* absolute; homes of layers: our own vfs/dir, then those of stores */
+	int home;           /* owned; our own vfs/dir; -EBADF: a read-only store without one */
+	char *reading;      /* owned; layer of `reading_fd`; NULL: none */
+	int reading_fd;     /* owned */
+};
+
+struct vfs_stage {
+	struct driver_stage base;
+	struct vfs *v;
+	struct tempdir *temp; /* borrowed */
+	char name[TEMPDIR_NAME_BYTES];
+	int dir; /* owned; the tree */
+	bool has_entries;
+	bool sealed;
+	bool published;
+};
+
+static struct vfs *vfs_of(struct driver *d)
+{
+	return CONTAINER_OF(d, struct vfs, base);
+}
+
+static struct vfs_stage *stage_of(struct driver_stage *s)
+{
+	return CONTAINER_OF(s, struct vfs_stage, base);
+}
+
+static int check_id(const char *id, struct imbrex_error *err)
+{
+	size_t n = strlen(id);
+
+	if (n == 0 || n > 128 || id[0] == '.' || strchr(id, '/'))
+		return fail(err, IMBREX_EINVAL, "'%.128s' is not a layer id", id);
+	return 0;
+}
+
+static int add_store(struct vfs *v, const char *list, struct imbrex_error *err)
+{
+	const char *p = list;
+
+	while (*p) {
+		size_t n = strcspn(p, ",");
+		AUTO_FREE char *store = strndup(p, n);
+
+		p += n;
+		p += *p == ',';
+		if (!store)
+			return fail_nomem(err);
+		if (*store && *store != '/')
+			return fail(err, IMBREX_EINVAL,
+				"option vfs.imagestore: '%s' is not an absolute path", store);
+		if (*store && strv_add(&v->stores, store) < 0)
+			return fail_nomem(err);
+	}
+	return 0;
+}
+
+static int parse_options(struct vfs *v, struct imbrex_error *err)
+{
+	const struct strv *options = v->config.options;
+	size_t i;
+	int r;
+
+	for (i = 0; options && i < options->n; i++) {
+		struct driver_option opt;
+
+		r = option_split(options->items[i], "vfs", &opt, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			continue;
+		if (str_eq(opt.key, "ignore_chown_errors"))
+			r = option_bool(
+				"vfs.ignore_chown_errors", opt.value, &v->ignore_chown_errors, err);
+		else if (str_eq(opt.key, "imagestore") || str_eq(opt.key, "additionalimagestore"))
+			r = add_store(v, opt.value, err);
+		else
+			r = fail(err, IMBREX_EINVAL, "unknown option 'vfs.%s'", opt.key);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void stop_reading(struct vfs *v)
+{
+	free(take_ptr(v->reading));
+	v->reading_fd = close_fd(v->reading_fd);
+}
+
+static void vfs_close(struct driver *d)
+{
+	struct vfs *v = vfs_of(d);
+
+	stop_reading(v);
+	strv_done(&v->stores);
+	strv_done(&v->paths);
+	(void)close_fd(v->home);
+	free(v);
+}
+
+static int setup(struct vfs *v, struct imbrex_error *err)
+{
+	size_t i;
+	int r;
+
+	r = parse_options(v, err);
+	if (r < 0)
+		return r;
+	r = strv_addf(&v->paths, "%s/vfs/dir", v->config.graphroot);
+	for (i = 0; r == 0 && i < v->stores.n; i++)
+		r = strv_addf(&v->paths, "%s/vfs/dir", v->stores.items[i]);
+	if (r < 0)
+		return fail_nomem(err);
+	if (!v->config.read_only) {
+		r = mkdirs_at(AT_FDCWD, v->paths.items[0], 0700, err);
+		if (r < 0)
+			return r;
+	}
+	r = open_root_dir_at(AT_FDCWD, v->paths.items[0], err);
+	if (r == IMBREX_ENOENT && v->config.read_only)
+		return 0;
+	if (r < 0)
+		return r;
+	v->home = r;
+	return 0;
+}
+
+static int vfs_open(
+	const struct driver_config *config, struct driver **ret, struct imbrex_error *err)
+{
+	struct vfs *v = calloc(1, sizeof(*v));
+	int r;
+
+	if (!v)
+		return fail_nomem(err);
+	v->base.ops = &vfs_ops;
+	v->config = *config;
+	v->home = v->reading_fd = -EBADF;
+	v->in_userns = config->rootless || !in_initial_userns();
+	v->ignore_chown_errors = config->single_id;
+	r = setup(v, err);
+	if (r < 0) {
+		vfs_close(&v->base);
+		return r;
+	}
+	*ret = &v->base;
+	return 0;
+}
+
+/* The tree of a published layer: fd, and its absolute path if wanted. */
+static int open_layer(struct vfs *v, const char *id, char **ret_path, struct imbrex_error *err)
+{
+	size_t i;
+	int fd, r;
+
+	r = check_id(id, err);
+	if (r < 0)
+		return r;
+	for (i = 0; i < v->paths.n; i++) {
+		AUTO_FREE char *path = format_text("%s/%s", v->paths.items[i], id);
+
+		if (!path)
+			return fail_nomem(err);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+			return fail(
+				err, IMBREX_EFORMAT, "layer %s: '%s' is not a directory", id, path);
+		if (fd < 0)
+			return fail_errno(err, "layer %s: open '%s'", id, path);
+		if (ret_path)
+			*ret_path = take_ptr(path);
+		return fd;
+	}
+	return fail(err, IMBREX_ENOENT, "layer %s: no directory in '%s'", id, v->paths.items[0]);
+}
+
+static void vfs_stage_free(struct driver_stage *base)
+{
+	struct vfs_stage *s = stage_of(base);
+	struct imbrex_error ignored;
+
+	s->dir = close_fd(s->dir);
+	if (!s->published && s->name[0])
+		(void)!remove_tree_at(tempdir_fd(s->temp), s->name, &ignored);
+	free(s);
+}
+
+static int fill_from_parent(
+	struct vfs_stage *s, const struct driver_parent *parent, struct imbrex_error *err)
+{
+	const struct copy_opts opts = { .in_userns = s->v->in_userns,
+		.ignore_chown_errors = s->v->ignore_chown_errors };
+	AUTO_CLOSE int from = -EBADF;
+	int r;
+
+	if (parent->stage)
+		return copy_tree(stage_of(parent->stage)->dir, s->dir, &opts, err);
+	from = open_layer(s->v, parent->id, NULL, err);
+	if (from < 0)
+		return from;
+	r = copy_tree(from, s->dir, &opts, err);
+	return r < 0 ? wrap(err, r, "layer %s", parent->id) : 0;
+}
+
+static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
+	struct driver_stage **ret, struct imbrex_error *err)
+{
+	AUTO_STAGE struct driver_stage *base = NULL;
+	struct vfs_stage *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return fail_nomem(err);
+	base = &s->base;
+	s->base.ops = d->ops;
+	s->v = vfs_of(d);
+	s->temp = temp;
+	s->dir = -EBADF;
+	tempdir_stage_addition(temp, s->name);
+	if (mkdirat(tempdir_fd(temp), s->name, 0700) < 0)
+		return fail_errno(err, "make directory of a new layer");
+	s->dir = openat(tempdir_fd(temp), s->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->dir < 0 || fchmod(s->dir, 0555) < 0)
+		return fail_errno(err, "open directory of a new layer");
+	if (parent && (parent->id || parent->stage)) {
+		int r = fill_from_parent(s, parent, err);
+
+		if (r < 0)
+			return r;
+	}
+	*ret = take_ptr(base);
+	return 0;
+}
+
+static int vfs_stage_entries(
+	struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	assert(!s->sealed && !s->has_entries);
+	fd = fcntl(s->dir, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return fail_errno(err, "open staged layer");
+	r = apply_new(fd,
+		&(struct apply_opts){
+			.whiteouts = APPLY_REMOVE,
+			.apply_root = true,
+			.in_userns = s->v->in_userns,
+			.ignore_chown_errors = s->v->ignore_chown_errors,
+		},
+		ret, err);
+	if (r < 0)
+		return r;
+	(void)take_fd(fd);
+	s->has_entries = true;
+	return 0;
+}
+
+static int vfs_stage_seal(
+	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+
+	assert(!s->sealed);
+	s->sealed = true;
+	return 0;
+}
+
+static int vfs_remove(
+	struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err)
+{
+	struct vfs *v = vfs_of(d);
+	int r = check_id(id, err);
+
+	if (r < 0)
+		return r;
+	stop_reading(v);
+	r = tempdir_stage_deletion(trash, v->home, id, err);
+	return r < 0 && r != IMBREX_ENOENT ? wrap(err, r, "layer %s", id) : 0;
+}
+
+static int vfs_stage_publish(struct driver_stage *base, const char *id, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+	int r;
+
+	assert(s->sealed && !s->published);
+	r = vfs_remove(&s->v->base, id, s->temp, err);
+	if (r < 0)
+		return r;
+	if (renameat(tempdir_fd(s->temp), s->name, s->v->home, id) < 0)
+		return fail_errno(err, "layer %s: move into '%s'", id, s->v->paths.items[0]);
+	s->published = true;
+	return 0;
+}
+
+static int check_mount_word(const char *list, struct imbrex_error *err)
+{
+	static const char *const fine[] = { "ro", "rw", "" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(fine); i++)
+		if (str_eq(list, fine[i]))
+			return 0;
+	return fail(err, IMBREX_ENOTSUP, "the driver vfs has no mount option '%s'", list);
+}
+
+static int vfs_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
+	char **ret_path, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	size_t i;
+	int r;
+
+	for (i = 0; opts->options && i < opts->options->n; i++) {
+		r = check_mount_word(opts->options->items[i], err);
+		if (r < 0)
+			return r;
+	}
+	fd = open_layer(vfs_of(d), id, ret_path, err);
+	return fd < 0 ? fd : 0;
+}
+
+static int vfs_unmount(struct driver *d, const char *id, struct imbrex_error *err)
+{
+	return check_id(id, err);
+}
+
+static int vfs_open_file(struct driver *d, const char *id, const char *name, size_t name_len,
+	int *ret_fd, struct imbrex_error *err)
+{
+	struct vfs *v = vfs_of(d);
+	int fd;
+
+	if (!v->reading || !str_eq(v->reading, id)) {
+		stop_reading(v);
+		fd = open_layer(v, id, NULL, err);
+		if (fd < 0)
+			return fd;
+		v->reading_fd = fd;
+		v->reading = strdup(id);
+		if (!v->reading)
+			return fail_nomem(err);
+	}
+	fd = content_open(v->reading_fd, name, name_len);
+	if (fd == -EMEDIUMTYPE)
+		return fail(err, IMBREX_EFORMAT, "layer %s: '%.*s' is not a regular file", id,
+			(int)MIN(name_len, 200), name);
+	if (fd < 0)
+		return fail_code(
+			err, fd, "layer %s: open '%.*s'", id, (int)MIN(name_len, 200), name);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int vfs_diff(struct driver *d, const char *id, const char *parent_id, struct entry_sink *to,
+	struct imbrex_error *err)
+{
+	AUTO_CLOSE int new = -EBADF;
+	AUTO_CLOSE int old = -EBADF;
+	int r;
+
+	new = open_layer(vfs_of(d), id, NULL, err);
+	if (new < 0)
+		return new;
+	if (parent_id) {
+		old = open_layer(vfs_of(d), parent_id, NULL, err);
+		if (old < 0)
+			return old;
+	}
+	r = diff_trees(new, old, false, to, err);
+	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
+}
+
+static int vfs_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	struct vfs *v = vfs_of(d);
+	int fd = openat(v->home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	int r = 0;
+
+	if (v->home < 0)
+		return 0;
+	if (!dir) {
+		(void)close_fd(fd);
+		return fail_errno(err, "read '%s'", v->paths.items[0]);
+	}
+	while (r == 0 && (e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.' && is_dir_at(v->home, e->d_name))
+			r = strv_add(ret, e->d_name);
+	(void)closedir(dir);
+	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static bool vfs_exists(struct driver *d, const char *id)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	struct imbrex_error ignored;
+
+	fd = open_layer(vfs_of(d), id, NULL, &ignored);
+	return fd >= 0;
+}
+
+static int vfs_sync_homes(struct driver *d, struct imbrex_error *err)
+{
+	struct vfs *v = vfs_of(d);
+	int r = v->config.read_only ? 0 : sync_dir(v->home);
+
+	return r < 0 ? fail_code(err, r, "sync '%s'", v->paths.items[0]) : 0;
+}
+
+static int vfs_check(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
+	struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	struct imbrex_error why = { 0 };
+
+	fd = open_layer(vfs_of(d), id, NULL, &why);
+	return fd < 0 && strv_add(ret, why.message) < 0 ? fail_nomem(err) : 0;
+}
+
+static int vfs_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	return 0;
+}
+
+static int vfs_metadata(
+	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err)
+{
+	return check_id(id, err);
+}
+
+const struct driver_ops vfs_ops = {
+	.name = "vfs",
+	.independent = false,
+	.open = vfs_open,
+	.close = vfs_close,
+	.stage_new = vfs_stage_new,
+	.stage_entries = vfs_stage_entries,
+	.stage_seal = vfs_stage_seal,
+	.stage_publish = vfs_stage_publish,
+	.stage_free = vfs_stage_free,
+	.remove = vfs_remove,
+	.mount = vfs_mount,
+	.unmount = vfs_unmount,
+	.open_file = vfs_open_file,
+	.diff = vfs_diff,
+	.list = vfs_list,
+	.exists = vfs_exists,
+	.sync_homes = vfs_sync_homes,
+	.check = vfs_check,
+	.status = vfs_status,
+	.metadata = vfs_metadata,
+};
