@@ -46,7 +46,7 @@ static int fetch_document(
 	const struct repository_document *document = f->document;
 	int r;
 
-	if (d != f->top) {
+	if (!hash_equal(&d->digest, &f->top->digest)) {
 		r = repository_manifest(
 			f->repository, digest_text(&d->digest), &d->digest, &child, err);
 		if (r < 0)
