@@ -151,7 +151,8 @@ int platform_parse(const char *text, struct platform *ret, struct imbrex_error *
 	}
 	if (n < 3 && is_architecture(words[0]))
 		return platform_set("linux", words[0], words[1], ret, err);
-	if (n < 2)
+	/* "arm64/arm64/v8": an architecture is no operating system. */
+	if (n < 2 || is_architecture(words[0]))
 		return fail(err, IMBREX_EINVAL,
 			"platform '%.100s' is not os/architecture[/variant]", text);
 	return platform_set(words[0], words[1], words[2], ret, err);

@@ -271,6 +271,7 @@ static void platforms_are_normalized(void **state)
 		{ "", NULL },
 		{ "linux/", NULL },
 		{ "linux/arm/v7/x", NULL },
+		{ "arm64/arm64/v8", NULL },
 		{ "linux/a b", NULL },
 		{ "linux/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL },
 	};
