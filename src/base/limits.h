@@ -14,6 +14,8 @@
 #define LIMIT_PATH_DEPTH 2048
 /* One pax extended header block: room for xattr values (64 KiB each), base64 and all. */
 #define LIMIT_PAX_BYTES (1024u * 1024u)
+/* All extension headers of one tar entry (pax and GNU); base64 they fit LIMIT_TARSPLIT_LINE_BYTES. */
+#define LIMIT_TAR_EXTENSION_BYTES (4u * 1024u * 1024u)
 /* Linux XATTR_SIZE_MAX. */
 #define LIMIT_XATTR_VALUE_BYTES 65536u
 /* Linux XATTR_NAME_MAX. */
