@@ -25,13 +25,13 @@
 #define SEGMENT_BYTES (1024u * 1024u)
 #define FLUSH_BYTES   (256u * 1024u)
 
-/* A sorted set of ids; lookups of the same id in a row cost nothing. */
+/* Ids collected; sorted and made unique whenever the array is full, so that many cost n log n. */
 struct ids {
-	uint32_t *items; /* owned, ascending */
+	uint32_t *items; /* owned */
 	size_t n;
 	size_t cap;
-	size_t last; /* index of the id seen last */
 };
+#define FIRST_IDS 256u
 
 struct tarsplit_writer {
 	struct sink *next; /* owned */
@@ -48,26 +48,38 @@ struct tarsplit_writer {
 	struct ids gids;
 };
 
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a;
+	uint32_t y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void sort_ids(struct ids *ids)
+{
+	size_t n = 0;
+	size_t i;
+
+	if (ids->n > 1)
+		qsort(ids->items, ids->n, sizeof(*ids->items), compare_ids);
+	for (i = 0; i < ids->n; i++) {
+		if (!n || ids->items[n - 1] != ids->items[i])
+			ids->items[n++] = ids->items[i];
+	}
+	ids->n = n;
+}
+
 static int add_id(struct ids *ids, uint32_t id)
 {
-	size_t low = 0;
-	size_t high = ids->n;
+	bool full = ids->n == ids->cap;
 
-	if (ids->n && ids->items[ids->last] == id)
+	if (ids->n && ids->items[ids->n - 1] == id)
 		return 0;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (ids->items[mid] < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	ids->last = low;
-	if (low < ids->n && ids->items[low] == id)
-		return 0;
-	if (ids->n == ids->cap) {
-		size_t cap = ids->cap ? ids->cap * 2 : 16;
+	if (full)
+		sort_ids(ids);
+	if (full && ids->n >= ids->cap / 2) {
+		size_t cap = ids->cap ? ids->cap * 2 : FIRST_IDS;
 		uint32_t *items = reallocarray(ids->items, cap, sizeof(*items));
 
 		if (!items)
@@ -75,9 +87,7 @@ static int add_id(struct ids *ids, uint32_t id)
 		ids->items = items;
 		ids->cap = cap;
 	}
-	memmove(ids->items + low + 1, ids->items + low, (ids->n - low) * sizeof(*ids->items));
-	ids->items[low] = id;
-	ids->n++;
+	ids->items[ids->n++] = id;
 	return 0;
 }
 
@@ -349,6 +359,8 @@ static int observe_finish(void *ctx, struct imbrex_error *err)
 	struct tarsplit_writer *w = ctx;
 	int r;
 
+	sort_ids(&w->uids);
+	sort_ids(&w->gids);
 	r = put_segment(w, err);
 	if (r < 0)
 		return r;
