@@ -186,6 +186,15 @@ int json_writer_finish(struct json_writer *w, struct imbrex_error *err)
 	return 0;
 }
 
+int json_write_text(struct str *to, const char *text)
+{
+	struct json_writer w;
+
+	json_writer_init(&w, to);
+	json_write_string(&w, text);
+	return w.failure;
+}
+
 void json_write_object_begin(struct json_writer *w)
 {
 	container_begin(w, '{');

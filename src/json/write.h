@@ -67,6 +67,9 @@ void json_write_raw(struct json_writer *w, struct json_span value);
 int json_write_again(
 	struct json_writer *w, struct json_span value, struct imbrex_error *err) MUST_CHECK;
 
+/* One string value appended to a text, without a writer. Leaf tier: 0, -ENOMEM or -EFBIG. */
+int json_write_text(struct str *to, const char *text) MUST_CHECK;
+
 /* Key and value at once. */
 void json_write_member_string(struct json_writer *w, const char *key, const char *text);
 void json_write_member_int(struct json_writer *w, const char *key, int64_t value);

@@ -11,12 +11,14 @@
 #include "store/store.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
 #include "json/write.h"
@@ -25,7 +27,7 @@
 #include "os/beneath.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/userns.h"
+#include "store/rootless.h"
 
 void store_now(char ret[STORE_TIME_MAX])
 {
@@ -700,21 +702,6 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 		&s->mounts_lock, s->runfd, mounts_lock, LOCK_MOUNTPOINTS, false, err);
 }
 
-/* A user namespace of our own or of podman's; see also CONTAINERS_USERNS_CONFIGURED of peers. */
-static void find_rights(struct imbrex_store *s, uid_t *ret_uid)
-{
-	struct userns_facts facts;
-
-	userns_facts_read(&facts);
-	*ret_uid = geteuid();
-	s->rootless = geteuid() != 0 || getenv("_CONTAINERS_USERNS_CONFIGURED");
-	if (facts.nested && geteuid() == 0 && facts.outer_uid != 0) {
-		s->rootless = true;
-		*ret_uid = facts.outer_uid;
-	}
-	s->single_id = s->rootless && facts.n_ids <= 1;
-}
-
 static int open_store(struct imbrex_store *s, const struct imbrex_store_opts *opts,
 	struct imbrex_error *err)
 {
@@ -726,12 +713,14 @@ static int open_store(struct imbrex_store *s, const struct imbrex_store_opts *op
 		.options = opts->storage_opts,
 	};
 	struct store_hold hold = HOLD_NONE;
-	uid_t uid;
+	struct rootless_facts facts;
 	int r;
 
-	find_rights(s, &uid);
-	request.rootless = s->rootless;
-	request.uid = uid;
+	rootless_facts_read(&facts);
+	s->rootless = facts.rootless;
+	s->single_id = facts.rootless && facts.n_ids <= 1;
+	request.rootless = facts.rootless;
+	request.uid = facts.uid;
 	r = storage_config_load(&request, &s->config, err);
 	if (r < 0)
 		return r;
