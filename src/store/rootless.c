@@ -129,11 +129,10 @@ static void write_maps_outside(const struct own_maps *m, int from, int to)
 	char byte;
 
 	if (read(from, &byte, 1) == 1)
-		(void)userns_write_maps(getppid(), &m->maps, &err);
+		err.status = userns_write_maps(getppid(), &m->maps, &err);
 	else
 		err.status = IMBREX_ECANCELED;
-	(void)write_all(to, &err, sizeof(err));
-	_exit(0);
+	_exit(write_all(to, &err, sizeof(err)) < 0);
 }
 
 static int wait_for_maps(int to, int from, struct imbrex_error *err)

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pulling: one image from any source into the store.
+ *
+ * Documents first (manifest, configuration), because they name every layer before a byte of one
+ * moves: what the store has is not fetched. The missing layers arrive in parallel, each through a
+ * chain of its own, into staging places nobody else sees; one commit makes the image visible.
+ * A source that can be read only once (an archive from a pipe) hands its layers over before its
+ * documents: they are staged unnamed and bound to the manifest afterwards.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+#include "image/layer.h"
+#include "image/progress.h"
+#include "imbrex/image.h"
+#include "oci/chain.h"
+#include "oci/config.h"
+#include "oci/digest.h"
+#include "os/fd.h"
+#include "os/pool.h"
+#include "store/image.h"
+#include "store/txn.h"
+#include "stream/buffer.h"
+#include "stream/digest.h"
+#include "stream/exact.h"
+#include "transport/open.h"
+
+/* A layer that was staged before the manifest was known. */
+struct early_layer {
+	struct early_layer *next;
+	char *member;              /* owned */
+	struct layer_job job;
+};
+
+struct pull {
+	struct imbrex_store *s;
+	const struct imbrex_pull_opts *opts;
+	struct source *source;
+	bool is_docker;
+	int partial_fd;
+	char *username; /* owned; the password stands behind it */
+	struct store_txn *txn;
+	struct early_layer *early;
+	struct source_manifest docs;
+	struct oci_manifest manifest;
+	struct str config_text;
+	struct oci_config config;
+	char (*ids)[ID_HEX_LEN + 1]; /* of the layers, bottom first; owned */
+	struct txn_layer *layers;    /* likewise */
+	size_t *missing;             /* indexes of layers to fetch; owned */
+	size_t n_missing;
+	struct progress progress;
+};
+
+static void pull_done(struct pull *p)
+{
+	/* The transaction's layers are what the early jobs point to. */
+	store_txn_free(p->txn);
+	while (p->early) {
+		struct early_layer *e = p->early;
+
+		p->early = e->next;
+		free(e->member);
+		free(e);
+	}
+	source_free(p->source);
+	source_manifest_done(&p->docs);
+	oci_manifest_done(&p->manifest);
+	oci_config_done(&p->config);
+	str_done(&p->config_text);
+	free(p->ids);
+	free(p->layers);
+	free(p->missing);
+	if (p->username) {
+		explicit_bzero(p->username, strlen(p->opts->creds));
+		free(p->username);
+	}
+	p->partial_fd = close_fd(p->partial_fd);
+	progress_done(&p->progress);
+}
+
+/* ---- the source ------------------------------------------------------------------------ */
+
+static int stage_early(void *ctx, const char *member, uint64_t size_bytes, struct sink **ret,
+	struct imbrex_error *err)
+{
+	struct pull *p = ctx;
+	struct early_layer *e;
+	int r;
+
+	(void)size_bytes;
+	if (!store_txn_independent(p->txn))
+		return 0; /* the driver needs to know the parent first: let it be spooled */
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return fail_nomem(err);
+	e->member = strdup(member);
+	e->next = p->early;
+	p->early = e;
+	if (!e->member)
+		return fail_nomem(err);
+	r = store_txn_layer_new(p->txn, NULL, NULL, &e->job.staged, err);
+	return r < 0 ? r : layer_chain_new(&e->job, ret, err);
+}
+
+static void note_retry(void *userdata, const char *text)
+{
+	struct pull *p = userdata;
+
+	progress_note(&p->progress, text);
+}
+
+/* "user:password" of the caller, kept for the life of the source. */
+static int split_creds(struct pull *p, struct creds_options *ret, struct imbrex_error *err)
+{
+	char *colon;
+
+	if (!p->opts->creds)
+		return 0;
+	p->username = strdup(p->opts->creds);
+	if (!p->username)
+		return fail_nomem(err);
+	colon = strchr(p->username, ':');
+	if (colon)
+		*colon = '\0';
+	ret->username = p->username;
+	ret->password = colon ? colon + 1 : NULL;
+	return 0;
+}
+
+static int open_source(struct pull *p, const char *text, struct imbrex_error *err)
+{
+	struct archive_events events = { .ctx = p, .layer = stage_early };
+	struct source_opts so = { .events = &events };
+	AUTO_LOCATOR where = { 0 };
+	int r;
+
+	r = locator_parse(text, &where, err);
+	if (r < 0)
+		return r;
+	p->is_docker = where.kind == LOCATOR_DOCKER;
+	if (p->is_docker) {
+		/* Best effort: without the directory a broken pull starts over. */
+		if (mkdirs_at(p->s->graphfd, "imbrex/partial", 0700, NULL) == 0)
+			p->partial_fd = open_dir_at(p->s->graphfd, "imbrex/partial", NULL);
+		so.docker.partial_dirfd = p->partial_fd;
+		so.docker.repository.tls_verify = p->opts->tls_verify > 0 ? TLS_VERIFY_ON :
+			p->opts->tls_verify < 0 ? TLS_VERIFY_OFF : TLS_VERIFY_DEFAULT;
+		r = split_creds(p, &so.docker.repository.creds, err);
+		if (r < 0)
+			return r;
+		so.docker.repository.creds.authfile = p->opts->authfile;
+		so.docker.repository.cert_dir = p->opts->cert_dir;
+		so.docker.repository.note = note_retry;
+		so.docker.repository.userdata = p;
+	}
+	return source_open(&where, &so, &p->source, err);
+}
+
+/* ---- documents ------------------------------------------------------------------------- */
+
+static int fetch_config(struct pull *p, struct imbrex_error *err)
+{
+	const struct oci_descriptor *d = &p->manifest.config;
+	AUTO_SINK struct sink *end = NULL;
+	AUTO_SINK struct sink *digest = NULL;
+	AUTO_SINK struct sink *chain = NULL;
+	int r;
+
+	r = buffer_sink_new(LIMIT_CONFIG_BYTES, &p->config_text, &end, err);
+	if (r < 0)
+		return r;
+	r = digest_sink_new(d->digest.algorithm, &d->digest, NULL, end, &digest, err);
+	if (r < 0)
+		return r;
+	end = NULL;
+	r = exact_sink_new(d->size_bytes, digest, &chain, err);
+	if (r < 0)
+		return r;
+	digest = NULL;
+	r = p->source->ops->blob(p->source, d, chain, err);
+	return r < 0 ? wrap(err, r, "image configuration %s", digest_short(&d->digest)) : 0;
+}
+
+static int fetch_documents(struct pull *p, struct imbrex_error *err)
+{
+	struct platform want;
+	int r;
+
+	r = p->opts->platform ? platform_parse(p->opts->platform, &want, err) :
+				platform_host(&want, err);
+	if (r < 0)
+		return r;
+	r = p->source->ops->manifest(p->source, &want, &p->docs, err);
+	if (r < 0)
+		return r;
+	r = oci_manifest_parse(p->docs.media_type, str_text(&p->docs.manifest),
+		p->docs.manifest.len, &p->manifest, err);
+	if (r < 0)
+		return r;
+	r = fetch_config(p, err);
+	if (r < 0)
+		return r;
+	r = oci_config_parse(str_text(&p->config_text), p->config_text.len, &p->config, err);
+	return r < 0 ? r : oci_config_check_layers(&p->config, p->manifest.n_layers, err);
+}
+
+/* ---- what is missing ------------------------------------------------------------------- */
+
+static int name_layers(struct pull *p, struct imbrex_error *err)
+{
+	size_t n = p->manifest.n_layers;
+	size_t i;
+	int r;
+
+	p->ids = calloc(n + 1, sizeof(*p->ids));
+	p->layers = calloc(n + 1, sizeof(*p->layers));
+	p->missing = calloc(n + 1, sizeof(*p->missing));
+	if (!p->ids || !p->layers || !p->missing)
+		return fail_nomem(err);
+	for (i = 0; i < n; i++) {
+		r = layer_id(i ? p->ids[i - 1] : NULL, &p->config.diff_ids[i], p->ids[i], err);
+		if (r < 0)
+			return r;
+		p->layers[i].id = p->ids[i];
+	}
+	return 0;
+}
+
+/* The job that staged layer `i` while the archive passed by, or NULL. */
+static int find_early(struct pull *p, size_t i, struct layer_job **ret, struct imbrex_error *err)
+{
+	const struct oci_descriptor *d = &p->manifest.layers[i];
+	const char *member;
+	struct early_layer *e;
+	int r;
+
+	*ret = NULL;
+	if (!p->early)
+		return 0;
+	r = archive_source_member(p->source, d, &member, err);
+	if (r <= 0)
+		return r;
+	for (e = p->early; e; e = e->next) {
+		if (str_eq(e->member, member) && !e->job.bound) {
+			*ret = &e->job;
+			return 0;
+		}
+	}
+	return fail(err, IMBREX_ENOTSUP, "layer %s occurs twice in an archive that can be read once "
+		"only; save it to a file and pull that", digest_short(&d->digest));
+}
+
+static int find_missing(struct pull *p, struct imbrex_error *err)
+{
+	size_t n = p->manifest.n_layers;
+	AUTO_FREE const char **ids = calloc(n + 1, sizeof(*ids));
+	AUTO_FREE bool *have = calloc(n + 1, sizeof(*have));
+	struct layer_job *job;
+	size_t i;
+	int r;
+
+	if (!ids || !have)
+		return fail_nomem(err);
+	for (i = 0; i < n; i++)
+		ids[i] = p->ids[i];
+	r = store_have_layers(p->s, ids, n, have, err);
+	for (i = 0; r == 0 && i < n; i++) {
+		if (have[i]) {
+			progress_skip(&p->progress, &p->manifest.layers[i].digest);
+			continue;
+		}
+		r = find_early(p, i, &job, err);
+		if (r < 0)
+			break;
+		if (!job) {
+			p->missing[p->n_missing++] = i;
+			continue;
+		}
+		r = layer_job_bind(job, &p->manifest.layers[i], &p->config.diff_ids[i], err);
+		p->layers[i].staged = job->staged;
+	}
+	return r;
+}
+
+/* ---- layers ---------------------------------------------------------------------------- */
+
+static int pull_layer(void *ctx, size_t index, struct imbrex_error *err)
+{
+	struct pull *p = ctx;
+	size_t i = p->missing[index];
+	const struct oci_descriptor *d = &p->manifest.layers[i];
+	struct layer_job job = { .blob = d, .diff_id = &p->config.diff_ids[i] };
+	AUTO_SINK struct sink *chain = NULL;
+	AUTO_SINK struct sink *watched = NULL;
+	const char *below = NULL;
+	int r;
+
+	if (i > 0 && !p->layers[i - 1].staged)
+		below = p->ids[i - 1];
+	r = store_txn_layer_new(p->txn, store_txn_independent(p->txn) ? NULL : below,
+		i > 0 && !store_txn_independent(p->txn) ? p->layers[i - 1].staged : NULL,
+		&job.staged, err);
+	if (r < 0)
+		return r;
+	r = layer_chain_new(&job, &chain, err);
+	if (r < 0)
+		return r;
+	r = progress_sink_new(&p->progress, &d->digest, d->size_bytes, chain, &watched, err);
+	if (r < 0)
+		return r;
+	chain = NULL;
+	r = p->source->ops->blob(p->source, d, watched, err);
+	if (r < 0) {
+		if (r == IMBREX_EDIGEST && p->is_docker)
+			docker_source_forget_partial(p->source, d);
+		progress_cancel(&p->progress);
+		return wrap(err, r, "layer %s", digest_short(&d->digest));
+	}
+	p->layers[i].staged = job.staged;
+	return 0;
+}
+
+static int pull_layers(struct pull *p, struct imbrex_error *err)
+{
+	size_t jobs = p->opts->jobs ? p->opts->jobs : MAX(pool_n_cpus(), (size_t)3);
+
+	/* A driver whose layers copy their parents builds from the bottom, one after the other. */
+	if (!store_txn_independent(p->txn))
+		jobs = 1;
+	return pool_run(p->n_missing, jobs, pull_layer, p, err);
+}
+
+/* ---- the image ------------------------------------------------------------------------- */
+
+#define N_DOCUMENTS_MAX 5
+
+static int commit(struct pull *p, const char *id, struct imbrex_error *err)
+{
+	struct bigdata documents[N_DOCUMENTS_MAX];
+	AUTO_FREE char *name = NULL;
+	AUTO_FREE char *metadata = NULL;
+	AUTO_FREE char *signature = NULL;
+	AUTO_STRV keys = { 0 };
+	char text[HASH_TEXT_MAX];
+	char hex[HASH_HEX_MAX];
+	size_t n = 0;
+	int r;
+
+	if (p->opts->name) {
+		r = image_complete_name(p->opts->name, &name, err);
+		if (r < 0)
+			return r;
+	}
+	metadata = format_text(
+		"{\"signatures-sizes\":{\"%s\":[]}}", hash_format(&p->docs.digest, text));
+	signature = format_text("signature-%s", hash_hex(&p->docs.digest, hex));
+	if (!metadata || !signature || strv_addf(&keys, "sha256:%s", id) < 0 ||
+		strv_addf(&keys, "manifest-%s", hash_format(&p->docs.list_digest, text)) < 0 ||
+		strv_addf(&keys, "manifest-%s", hash_format(&p->docs.digest, text)) < 0)
+		return fail_nomem(err);
+	documents[n++] = (struct bigdata){ keys.items[0], str_text(&p->config_text),
+		p->config_text.len };
+	if (p->docs.list.len && !hash_equal(&p->docs.list_digest, &p->docs.digest))
+		documents[n++] = (struct bigdata){ keys.items[1], p->docs.list.data,
+			p->docs.list.len };
+	documents[n++] = (struct bigdata){ keys.items[2], str_text(&p->docs.manifest),
+		p->docs.manifest.len };
+	documents[n++] = (struct bigdata){ "manifest", str_text(&p->docs.manifest),
+		p->docs.manifest.len };
+	documents[n++] = (struct bigdata){ signature, "", 0 };
+	return store_txn_commit(p->txn, p->layers, p->manifest.n_layers,
+		&(struct txn_image){
+			.id = id,
+			.name = name ? name : p->docs.name,
+			.created = p->config.created,
+			.digest = p->docs.digest,
+			.metadata = metadata,
+			.documents = documents,
+			.n_documents = n,
+		},
+		!p->opts->no_sync, err);
+}
+
+static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex_error *err)
+{
+	char id[ID_HEX_LEN + 1];
+	char *copy;
+	int r;
+
+	r = store_txn_begin(p->s, &p->txn, err);
+	if (r < 0)
+		return r;
+	r = open_source(p, source, err);
+	if (r < 0)
+		return r;
+	r = fetch_documents(p, err);
+	if (r < 0)
+		return r;
+	r = image_id(&p->manifest.config.digest, NULL, 0, id, err);
+	if (r < 0)
+		return r;
+	r = name_layers(p, err);
+	if (r < 0)
+		return r;
+	r = find_missing(p, err);
+	if (r < 0)
+		return r;
+	r = pull_layers(p, err);
+	if (r < 0)
+		return r;
+	progress_note(&p->progress, "writing the image record");
+	r = commit(p, id, err);
+	if (r < 0)
+		return r;
+	copy = strdup(id);
+	if (!copy)
+		return fail_nomem(err);
+	*ret_id = copy;
+	return 0;
+}
+
+PUBLIC int imbrex_pull(struct imbrex_store *s, const char *source,
+	const struct imbrex_pull_opts *opts, char **ret_id, struct imbrex_error *err)
+{
+	static const struct imbrex_pull_opts none = { 0 };
+	int tries_left = 3;
+	int r;
+
+	do {
+		struct pull p = { .s = s, .opts = opts ? opts : &none, .partial_fd = -EBADF };
+
+		progress_init(&p.progress, p.opts->progress, p.opts->progress_userdata);
+		r = pull(&p, source, ret_id, err);
+		pull_done(&p);
+		/* A layer that was here when we looked is gone: look again. */
+	} while (r == IMBREX_EBUSY && --tries_left > 0);
+	return r < 0 ? wrap(err, r, "pull %s", source) : 0;
+}
