@@ -11,6 +11,7 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "format/tar/header.h"
 #include "format/tarsplit/crc64.h"
 #include "format/tarsplit/names.h"
 #include "json/scan.h"
@@ -27,6 +28,7 @@ struct tarsplit_reader {
 	struct str line;
 	struct str name;    /* of the file in question, decoded */
 	struct str payload; /* decoded */
+	char last_type; /* type flag of the header block that the last segment ends with, or 0 */
 	uint64_t n_lines;
 	uint64_t tar_bytes; /* described so far */
 };
@@ -162,7 +164,13 @@ static int decode_segment(
 	if (!f->has_payload || !f->payload.len)
 		return 0;
 	r = decode_base64(f->payload, "payload", &t->payload, err);
-	return r < 0 ? r : count_bytes(t, t->payload.len, err);
+	if (r < 0)
+		return r;
+	t->last_type = 0;
+	if (t->payload.len >= TAR_BLOCK_BYTES)
+		t->last_type = t->payload.data[t->payload.len - TAR_BLOCK_BYTES +
+					       offsetof(struct tar_header, type)];
+	return count_bytes(t, t->payload.len, err);
 }
 
 static uint64_t load_crc(const struct str *payload)
@@ -173,6 +181,15 @@ static uint64_t load_crc(const struct str *payload)
 	for (i = 0; i < CRC64_BYTES; i++)
 		crc = crc << 8 | (unsigned char)payload->data[i];
 	return crc;
+}
+
+/*
+ * A header of a link or directory may have a size and yet no payload follows. The reference writer
+ * records that size, and the checksum of nothing, and cannot read it back; we can.
+ */
+static bool is_without_payload(const struct tarsplit_reader *t, uint64_t crc)
+{
+	return crc == 0 && t->last_type >= TAR_TYPE_LINK && t->last_type <= TAR_TYPE_FIFO;
 }
 
 static int decode_file(struct tarsplit_reader *t, const struct fields *f, struct tarsplit_file *ret,
@@ -200,7 +217,9 @@ static int decode_file(struct tarsplit_reader *t, const struct fields *f, struct
 		return fail(err, IMBREX_EFORMAT, "the checksum of '%.256s' has %zu bytes, not %d",
 			ret->name, t->payload.len, CRC64_BYTES);
 	ret->crc = load_crc(&t->payload);
-	return count_bytes(t, f->size, err);
+	if (is_without_payload(t, ret->crc))
+		ret->size_bytes = 0;
+	return count_bytes(t, ret->size_bytes, err);
 }
 
 /* `line` without its newline. Events' failures are theirs, those of the line are named so. */
