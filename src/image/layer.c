@@ -18,10 +18,10 @@
 /* Owner of the chain; forwards bytes, and fills the staged layer when all stages have agreed. */
 struct layer_chain {
 	struct sink sink;
-	struct layer_job *job;           /* borrowed */
-	struct tarsplit_writer *split;   /* owned; freed after `first` */
-	struct sink *first;              /* owned */
-	struct hash_value blob_digest;   /* written by the stages */
+	struct layer_job *job;         /* borrowed */
+	struct tarsplit_writer *split; /* owned; freed after `first` */
+	struct sink *first;            /* owned */
+	struct hash_value blob_digest; /* written by the stages */
 	struct hash_value diff_digest;
 	uint64_t blob_bytes;
 	enum compression compression;

@@ -33,7 +33,7 @@
 /* A layer that was staged before the manifest was known. */
 struct early_layer {
 	struct early_layer *next;
-	char *member;              /* owned */
+	char *member; /* owned */
 	struct layer_job job;
 };
 
@@ -149,8 +149,9 @@ static int open_source(struct pull *p, const char *text, struct imbrex_error *er
 		if (mkdirs_at(p->s->graphfd, "imbrex/partial", 0700, NULL) == 0)
 			p->partial_fd = open_dir_at(p->s->graphfd, "imbrex/partial", NULL);
 		so.docker.partial_dirfd = p->partial_fd;
-		so.docker.repository.tls_verify = p->opts->tls_verify > 0 ? TLS_VERIFY_ON :
-			p->opts->tls_verify < 0 ? TLS_VERIFY_OFF : TLS_VERIFY_DEFAULT;
+		so.docker.repository.tls_verify = p->opts->tls_verify > 0   ? TLS_VERIFY_ON
+						  : p->opts->tls_verify < 0 ? TLS_VERIFY_OFF
+									    : TLS_VERIFY_DEFAULT;
 		r = split_creds(p, &so.docker.repository.creds, err);
 		if (r < 0)
 			return r;
@@ -192,8 +193,8 @@ static int fetch_documents(struct pull *p, struct imbrex_error *err)
 	struct platform want;
 	int r;
 
-	r = p->opts->platform ? platform_parse(p->opts->platform, &want, err) :
-				platform_host(&want, err);
+	r = p->opts->platform ? platform_parse(p->opts->platform, &want, err)
+			      : platform_host(&want, err);
 	if (r < 0)
 		return r;
 	r = p->source->ops->manifest(p->source, &want, &p->docs, err);
@@ -252,8 +253,10 @@ static int find_early(struct pull *p, size_t i, struct layer_job **ret, struct i
 			return 0;
 		}
 	}
-	return fail(err, IMBREX_ENOTSUP, "layer %s occurs twice in an archive that can be read once "
-		"only; save it to a file and pull that", digest_short(&d->digest));
+	return fail(err, IMBREX_ENOTSUP,
+		"layer %s occurs twice in an archive that can be read once "
+		"only; save it to a file and pull that",
+		digest_short(&d->digest));
 }
 
 static int find_missing(struct pull *p, struct imbrex_error *err)
@@ -364,15 +367,15 @@ static int commit(struct pull *p, const char *id, struct imbrex_error *err)
 		strv_addf(&keys, "manifest-%s", hash_format(&p->docs.list_digest, text)) < 0 ||
 		strv_addf(&keys, "manifest-%s", hash_format(&p->docs.digest, text)) < 0)
 		return fail_nomem(err);
-	documents[n++] = (struct bigdata){ keys.items[0], str_text(&p->config_text),
-		p->config_text.len };
+	documents[n++] =
+		(struct bigdata){ keys.items[0], str_text(&p->config_text), p->config_text.len };
 	if (p->docs.list.len && !hash_equal(&p->docs.list_digest, &p->docs.digest))
-		documents[n++] = (struct bigdata){ keys.items[1], p->docs.list.data,
-			p->docs.list.len };
+		documents[n++] =
+			(struct bigdata){ keys.items[1], p->docs.list.data, p->docs.list.len };
 	documents[n++] = (struct bigdata){ keys.items[2], str_text(&p->docs.manifest),
 		p->docs.manifest.len };
-	documents[n++] = (struct bigdata){ "manifest", str_text(&p->docs.manifest),
-		p->docs.manifest.len };
+	documents[n++] =
+		(struct bigdata){ "manifest", str_text(&p->docs.manifest), p->docs.manifest.len };
 	documents[n++] = (struct bigdata){ signature, "", 0 };
 	return store_txn_commit(p->txn, p->layers, p->manifest.n_layers,
 		&(struct txn_image){

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
 #include "base/strv.h"
-#include "json/write.h"
 #include "os/atomic.h"
 #include "os/fd.h"
+#include "json/write.h"
 
 static bool is_plain(char c)
 {
@@ -50,16 +50,19 @@ int bigdata_file_name(const char *key, char **ret, struct imbrex_error *err)
 /* Fields of the two kinds of records that carry sizes and digests. */
 static void fields_of(const struct store_table *t, int *names, int *sizes, int *digests)
 {
-	*names = t->t.type == &layer_records ? LAYER_BIG_DATA_NAMES :
-		t->t.type == &image_records ? IMAGE_BIG_DATA_NAMES : CONTAINER_BIG_DATA_NAMES;
-	*sizes = t->t.type == &layer_records ? -1 :
-		t->t.type == &image_records ? IMAGE_BIG_DATA_SIZES : CONTAINER_BIG_DATA_SIZES;
-	*digests = t->t.type == &layer_records ? -1 :
-		t->t.type == &image_records ? IMAGE_BIG_DATA_DIGESTS : CONTAINER_BIG_DATA_DIGESTS;
+	*names = t->t.type == &layer_records   ? LAYER_BIG_DATA_NAMES
+		 : t->t.type == &image_records ? IMAGE_BIG_DATA_NAMES
+					       : CONTAINER_BIG_DATA_NAMES;
+	*sizes = t->t.type == &layer_records   ? -1
+		 : t->t.type == &image_records ? IMAGE_BIG_DATA_SIZES
+					       : CONTAINER_BIG_DATA_SIZES;
+	*digests = t->t.type == &layer_records   ? -1
+		   : t->t.type == &image_records ? IMAGE_BIG_DATA_DIGESTS
+						 : CONTAINER_BIG_DATA_DIGESTS;
 }
 
-static int name_in_record(struct store_table *t, size_t index, const struct bigdata *item,
-	struct imbrex_error *err)
+static int name_in_record(
+	struct store_table *t, size_t index, const struct bigdata *item, struct imbrex_error *err)
 {
 	AUTO_STRV list = { 0 };
 	char size[32];
@@ -145,7 +148,8 @@ int bigdata_get(struct imbrex_store *s, struct store_table *t, size_t index, con
 	if (!id)
 		return fail_nomem(err);
 	if (!record_list_has(&t->t.records[index], names, key))
-		return fail(err, IMBREX_ENOENT, "%s %s has no document '%s'", t->t.type->noun, id, key);
+		return fail(
+			err, IMBREX_ENOENT, "%s %s has no document '%s'", t->t.type->noun, id, key);
 	if (!id_is_valid(id))
 		return fail(err, IMBREX_EFORMAT, "%s id '%s' is no id", t->t.type->noun, id);
 	r = bigdata_file_name(key, &file, err);

@@ -39,7 +39,7 @@ struct settings {
 	struct strv priority;
 	struct strv image_stores;
 	struct strv layer_stores;
-	struct strv options[4];  /* generic, btrfs, overlay, vfs+zfs: "key=value", in table order */
+	struct strv options[4]; /* generic, btrfs, overlay, vfs+zfs: "key=value", in table order */
 };
 
 static void settings_done(struct settings *s)
@@ -72,8 +72,8 @@ void storage_config_done(struct storage_config *c)
 
 /* ---- one file -------------------------------------------------------------------------- */
 
-static int take_text(const struct toml_value *table, const char *key, char **slot,
-	struct imbrex_error *err)
+static int take_text(
+	const struct toml_value *table, const char *key, char **slot, struct imbrex_error *err)
 {
 	const char *text;
 	char *copy;
@@ -127,8 +127,8 @@ static int set_option(struct strv *list, const char *prefix, const char *key, co
 	return strv_addf(list, "%s%s", head, value);
 }
 
-static int take_options(const struct toml_value *table, const char *prefix,
-	const char *const *keys, struct strv *list, struct imbrex_error *err)
+static int take_options(const struct toml_value *table, const char *prefix, const char *const *keys,
+	struct strv *list, struct imbrex_error *err)
 {
 	const char *value;
 	size_t i;
@@ -193,8 +193,7 @@ static int take_driver_tables(
 	return r;
 }
 
-static int take_document(
-	const struct toml_doc *doc, struct settings *s, struct imbrex_error *err)
+static int take_document(const struct toml_doc *doc, struct settings *s, struct imbrex_error *err)
 {
 	const struct toml_value *storage = toml_table(doc, "storage");
 	const struct toml_value *options = toml_table(doc, "storage.options");
@@ -222,8 +221,8 @@ static int take_document(
 	return r < 0 ? r : take_driver_tables(doc, s, err);
 }
 
-static int read_file(const char *path, struct settings *s, struct strv *sources,
-	struct imbrex_error *err)
+static int read_file(
+	const char *path, struct settings *s, struct strv *sources, struct imbrex_error *err)
 {
 	AUTO_STR text = STR_INIT(LIMIT_CONF_BYTES);
 	AUTO_CLOSE int fd = -EBADF;
@@ -303,8 +302,8 @@ static int add_drop_ins(const char *dir, struct strv *paths)
 	return r;
 }
 
-static int drop_ins(const struct storage_config_request *request, const char *user,
-	struct strv *paths)
+static int drop_ins(
+	const struct storage_config_request *request, const char *user, struct strv *paths)
 {
 	static const char *const bases[] = { "/usr/share/containers/", "/etc/containers/" };
 	const char *who = request->rootless ? "rootless" : "rootful";
@@ -400,15 +399,16 @@ static int expand(const char *text, uid_t uid, struct str *ret)
 		if (r < 0 || !*dollar)
 			return r;
 		start = dollar + 1 + (dollar[1] == '{');
-		len = strspn(start, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
+		len = strspn(
+			start, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
 		if (len >= sizeof(name))
 			return -EINVAL;
 		memcpy(name, start, len);
 		name[len] = '\0';
 		text = start + len + (dollar[1] == '{' && start[len] == '}');
 		value = getenv(name);
-		r = str_eq(name, "UID") ? str_printf(ret, "%u", (unsigned int)uid) :
-			str_puts(ret, value ? value : "");
+		r = str_eq(name, "UID") ? str_printf(ret, "%u", (unsigned int)uid)
+					: str_puts(ret, value ? value : "");
 		if (r < 0)
 			return r;
 	}
@@ -433,8 +433,9 @@ static int settle_path(const char *chosen, const char *configured, const char *f
 	char **ret, struct imbrex_error *err)
 {
 	AUTO_STR text = STR_INIT(LIMIT_PATH_BYTES);
-	const char *path = chosen && *chosen ? chosen :
-		configured && *configured ? configured : fallback;
+	const char *path = chosen && *chosen           ? chosen
+			   : configured && *configured ? configured
+						       : fallback;
 
 	if (path == chosen || path == fallback) {
 		if (str_puts(&text, path) < 0)
@@ -452,7 +453,7 @@ static bool is_own_private_dir(const char *path, uid_t uid)
 
 	(void)uid;
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-		(st.st_mode & 0722) == 0700;
+	       (st.st_mode & 0722) == 0700;
 }
 
 /* "<runtime dir>/containers" of an unprivileged user; the directory may have to be made. */
@@ -480,8 +481,10 @@ static int rootless_runroot(uid_t uid, char **ret, struct imbrex_error *err)
 			base = fallback;
 	}
 	if (!base)
-		return fail(err, IMBREX_EPERM, "no private runtime directory: '%s' and '%s' are not "
-					       "usable", run, fallback);
+		return fail(err, IMBREX_EPERM,
+			"no private runtime directory: '%s' and '%s' are not "
+			"usable",
+			run, fallback);
 	*ret = format_text("%s/containers", base);
 	return *ret ? 0 : fail_nomem(err);
 }
@@ -491,8 +494,8 @@ static int choose_roots(const struct storage_config_request *request, const char
 {
 	bool per_user = request->rootless && request->uid != 0;
 	AUTO_FREE char *data = user_dir("XDG_DATA_HOME", home, ".local/share");
-	AUTO_FREE char *graph = per_user && data ? format_text("%s/storage", data) :
-						   strdup("/var/lib/containers/storage");
+	AUTO_FREE char *graph = per_user && data ? format_text("%s/storage", data)
+						 : strdup("/var/lib/containers/storage");
 	AUTO_FREE char *run = NULL;
 	const char *configured = s->graphroot;
 	int r = 0;
@@ -509,10 +512,11 @@ static int choose_roots(const struct storage_config_request *request, const char
 			r = fail_nomem(err);
 	}
 	if (r == 0)
-		r = settle_path(request->graphroot, configured, graph, request->uid,
-			&ret->graphroot, err);
+		r = settle_path(
+			request->graphroot, configured, graph, request->uid, &ret->graphroot, err);
 	if (r == 0)
-		r = settle_path(request->runroot, s->runroot, run, request->uid, &ret->runroot, err);
+		r = settle_path(
+			request->runroot, s->runroot, run, request->uid, &ret->runroot, err);
 	return r;
 }
 
@@ -528,8 +532,8 @@ static int split_words(const char *text, struct strv *ret)
 	return 0;
 }
 
-static int choose_options(const struct storage_config_request *request, const struct settings *s,
-	struct strv *ret)
+static int choose_options(
+	const struct storage_config_request *request, const struct settings *s, struct strv *ret)
 {
 	const char *env = getenv("STORAGE_OPTS");
 	size_t i;
@@ -581,8 +585,10 @@ static int choose(const struct storage_config_request *request, const char *home
 	struct settings *s, struct storage_config *ret, struct imbrex_error *err)
 {
 	const char *env = getenv("STORAGE_DRIVER");
-	const char *driver = request->driver && *request->driver ? request->driver :
-		env && *env ? env : s->driver ? s->driver : "";
+	const char *driver = request->driver && *request->driver ? request->driver
+			     : env && *env                       ? env
+			     : s->driver                         ? s->driver
+								 : "";
 	int r;
 
 	ret->driver = strdup(str_eq(driver, "overlay2") ? "overlay" : driver);

@@ -16,12 +16,12 @@
 #include "base/strv.h"
 
 struct storage_config {
-	char *graphroot;  /* owned; absolute */
-	char *runroot;    /* owned; absolute */
-	char *driver;     /* owned; "" = choose by what is there */
+	char *graphroot; /* owned; absolute */
+	char *runroot;   /* owned; absolute */
+	char *driver;    /* owned; "" = choose by what is there */
 	struct strv driver_priority;
 	struct strv driver_options; /* "[driver.]key=value" in the order of the documentation */
-	char *imagestore; /* owned; "" = none */
+	char *imagestore;           /* owned; "" = none */
 	bool transient_store;
 	bool disable_volatile;
 	struct strv sources; /* files that were read, in order, for `info` */

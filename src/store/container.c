@@ -13,9 +13,9 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
-#include "json/write.h"
 #include "os/fd.h"
 #include "store/layer.h"
+#include "json/write.h"
 
 int container_unmount_layer(struct imbrex_store *s, const char *layer, struct imbrex_error *err)
 {
@@ -142,8 +142,8 @@ static int format_metadata(const struct new_container *c, const char *name, stru
 	return r < 0 ? r : str_puts(to, "}");
 }
 
-static int format_container(const struct new_container *c,
-	const struct imbrex_container_opts *opts, struct str *to)
+static int format_container(
+	const struct new_container *c, const struct imbrex_container_opts *opts, struct str *to)
 {
 	AUTO_STR metadata = STR_INIT(LIMIT_CONFIG_BYTES);
 	char now[STORE_TIME_MAX];
@@ -161,13 +161,14 @@ static int format_container(const struct new_container *c,
 			r = str_putc(to, ']');
 	}
 	if (r == 0)
-		r = str_printf(to, ",\"image\":\"%s\",\"layer\":\"%s\",\"metadata\":", c->image,
-			c->layer);
+		r = str_printf(
+			to, ",\"image\":\"%s\",\"layer\":\"%s\",\"metadata\":", c->image, c->layer);
 	if (r == 0)
 		r = json_write_text(to, opts->metadata ? opts->metadata : str_text(&metadata));
 	if (r == 0)
-		r = str_printf(to, ",\"created\":\"%s\",\"flags\":{\"MountLabel\":\"\","
-				   "\"ProcessLabel\":\"\"%s}}",
+		r = str_printf(to,
+			",\"created\":\"%s\",\"flags\":{\"MountLabel\":\"\","
+			"\"ProcessLabel\":\"\"%s}}",
 			now, opts->is_volatile ? ",\"Volatile\":true" : "");
 	return r;
 }
@@ -299,8 +300,7 @@ static int fill_container(
 		return -ENOMEM;
 	ret->names = strings_take(&names);
 	image = *ret->image ? table_find_id(&s->images.t, ret->image, strlen(ret->image)) : -1;
-	if (image >= 0 &&
-		record_list(&s->images.t.records[image], IMAGE_NAMES, &image_names) < 0)
+	if (image >= 0 && record_list(&s->images.t.records[image], IMAGE_NAMES, &image_names) < 0)
 		return -ENOMEM;
 	ret->image_name = strdup(image_names.n ? image_names.items[0] : "");
 	ret->is_volatile = rec->is_volatile;

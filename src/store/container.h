@@ -6,8 +6,8 @@
 #include "store/store.h"
 
 /* Record out of the table and layer into the trash, unmounted if `force`; the caller saves both. */
-int container_drop(struct imbrex_store *s, size_t index, bool force,
-	struct imbrex_error *err) MUST_CHECK;
+int container_drop(
+	struct imbrex_store *s, size_t index, bool force, struct imbrex_error *err) MUST_CHECK;
 /* Whatever mounts a layer still has, really or in the books: gone. */
 int container_unmount_layer(
 	struct imbrex_store *s, const char *layer, struct imbrex_error *err) MUST_CHECK;

@@ -10,11 +10,11 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
-#include "json/write.h"
 #include "oci/reference.h"
 #include "os/fd.h"
 #include "store/container.h"
 #include "store/layer.h"
+#include "json/write.h"
 
 /* ---- names ----------------------------------------------------------------------------- */
 
@@ -37,8 +37,8 @@ int image_complete_name(const char *name, char **ret, struct imbrex_error *err)
 	return 0;
 }
 
-static int take_name(struct imbrex_store *s, size_t index, const char *name,
-	struct imbrex_error *err)
+static int take_name(
+	struct imbrex_store *s, size_t index, const char *name, struct imbrex_error *err)
 {
 	AUTO_STRV names = { 0 };
 	ptrdiff_t at;
@@ -53,8 +53,8 @@ static int take_name(struct imbrex_store *s, size_t index, const char *name,
 	return record_set_list(&s->images.t, index, IMAGE_NAMES, &names, err);
 }
 
-static int give_name(struct imbrex_store *s, size_t index, const char *name,
-	struct imbrex_error *err)
+static int give_name(
+	struct imbrex_store *s, size_t index, const char *name, struct imbrex_error *err)
 {
 	struct table *t = &s->images.t;
 	AUTO_STRV names = { 0 };
@@ -85,8 +85,8 @@ static int give_name(struct imbrex_store *s, size_t index, const char *name,
 	return r < 0 ? r : record_set_list(t, index, IMAGE_NAMES_HISTORY, &history, err);
 }
 
-PUBLIC int imbrex_image_tag(struct imbrex_store *s, const char *image, const char *name,
-	struct imbrex_error *err)
+PUBLIC int imbrex_image_tag(
+	struct imbrex_store *s, const char *image, const char *name, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FREE char *full = NULL;
@@ -133,8 +133,8 @@ static int own_name(struct imbrex_store *s, size_t index, const char *name, char
 	return *ret ? 0 : fail_nomem(err);
 }
 
-PUBLIC int imbrex_image_untag(struct imbrex_store *s, const char *image, const char *name,
-	struct imbrex_error *err)
+PUBLIC int imbrex_image_untag(
+	struct imbrex_store *s, const char *image, const char *name, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FREE char *own = NULL;
@@ -182,8 +182,8 @@ static int append_image(struct imbrex_store *s, const struct txn_image *image, c
 	if (r == 0)
 		r = str_puts(&text, ",\"created\":");
 	if (r == 0)
-		r = json_write_text(&text,
-			image->created && *image->created ? image->created : now);
+		r = json_write_text(
+			&text, image->created && *image->created ? image->created : now);
 	if (r < 0 || str_putc(&text, '}') < 0)
 		return fail_nomem(err);
 	s->images.dirty[0] = true;
@@ -215,8 +215,8 @@ int image_put(struct imbrex_store *s, const struct txn_image *image, const char 
 			break;
 	}
 	if (i < image->n_documents) {
-		r = bigdata_put(s, &s->images, (size_t)index, image->documents,
-			image->n_documents, err);
+		r = bigdata_put(
+			s, &s->images, (size_t)index, image->documents, image->n_documents, err);
 		if (r < 0)
 			return r;
 		s->images.dirty[0] = true;
@@ -286,8 +286,8 @@ PUBLIC void imbrex_images_free(struct imbrex_image *images, size_t n)
 	free(images);
 }
 
-PUBLIC int imbrex_images_list(struct imbrex_store *s, struct imbrex_image **ret, size_t *ret_n,
-	struct imbrex_error *err)
+PUBLIC int imbrex_images_list(
+	struct imbrex_store *s, struct imbrex_image **ret, size_t *ret_n, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_image *images;
@@ -311,8 +311,8 @@ PUBLIC int imbrex_images_list(struct imbrex_store *s, struct imbrex_image **ret,
 	return 0;
 }
 
-PUBLIC int imbrex_image_find(struct imbrex_store *s, const char *name, char **ret_id,
-	struct imbrex_error *err)
+PUBLIC int imbrex_image_find(
+	struct imbrex_store *s, const char *name, char **ret_id, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	size_t index;
@@ -387,8 +387,8 @@ PUBLIC void imbrex_removed_done(struct imbrex_removed *r)
 }
 
 /* Containers of an image: removed with it, or the reason why it stays. */
-static int clear_containers(struct imbrex_store *s, const char *id, bool force,
-	struct imbrex_error *err)
+static int clear_containers(
+	struct imbrex_store *s, const char *id, bool force, struct imbrex_error *err)
 {
 	size_t i = 0;
 	int r;
@@ -405,7 +405,8 @@ static int clear_containers(struct imbrex_store *s, const char *id, bool force,
 		if (!container)
 			return fail_nomem(err);
 		if (!force) {
-			r = fail(err, IMBREX_EBUSY, "image %s is used by container %s", id, container);
+			r = fail(err, IMBREX_EBUSY, "image %s is used by container %s", id,
+				container);
 			return hint(err, r, "remove the container first, or use --force");
 		}
 		r = container_drop(s, i, true, err);
@@ -416,8 +417,8 @@ static int clear_containers(struct imbrex_store *s, const char *id, bool force,
 }
 
 /* The image's layers from the top down, as far as nobody else needs them. */
-static int drop_layers(struct imbrex_store *s, char *top, struct strv *ret,
-	struct imbrex_error *err)
+static int drop_layers(
+	struct imbrex_store *s, char *top, struct strv *ret, struct imbrex_error *err)
 {
 	AUTO_FREE char *id = top;
 	int r;

@@ -66,8 +66,8 @@ PUBLIC void imbrex_layers_free(struct imbrex_layer *layers, size_t n)
 	free(layers);
 }
 
-PUBLIC int imbrex_layers_list(struct imbrex_store *s, struct imbrex_layer **ret, size_t *ret_n,
-	struct imbrex_error *err)
+PUBLIC int imbrex_layers_list(
+	struct imbrex_store *s, struct imbrex_layer **ret, size_t *ret_n, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_layer *layers;

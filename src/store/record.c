@@ -124,8 +124,8 @@ static int field_of_key(const struct record_type *type, struct json_span key)
 }
 
 /* Finds the fields of the object that begins at the cursor; sets text, len and fields. */
-static int scan_record(
-	const struct record_type *type, struct json_scan *s, struct record *r, struct imbrex_error *err)
+static int scan_record(const struct record_type *type, struct json_scan *s, struct record *r,
+	struct imbrex_error *err)
 {
 	struct json_span key;
 	struct json_span value;
@@ -212,8 +212,7 @@ static int parse_array(struct table *t, struct json_scan *s, bool is_volatile,
 	return n;
 }
 
-int table_parse(
-	struct table *t, char *text, size_t len, bool is_volatile, struct imbrex_error *err)
+int table_parse(struct table *t, char *text, size_t len, bool is_volatile, struct imbrex_error *err)
 {
 	struct json_scan s;
 	int r;
@@ -508,8 +507,8 @@ static int put_member(struct str *to, bool *first, const char *key, const char *
 }
 
 /* Members that are not fields, verbatim, behind the fields. */
-static int put_strangers(struct str *to, bool *first, const struct record_type *type,
-	const struct record *rec)
+static int put_strangers(
+	struct str *to, bool *first, const struct record_type *type, const struct record *rec)
 {
 	struct json_span key;
 	struct json_span value;
@@ -527,8 +526,8 @@ static int put_strangers(struct str *to, bool *first, const struct record_type *
 		*first = false;
 		/* The key's text and its quotes, and all between key and value, as they were. */
 		if (r == 0)
-			r = str_append(to, key.at - 1,
-				(size_t)(value.at + value.len - (key.at - 1)));
+			r = str_append(
+				to, key.at - 1, (size_t)(value.at + value.len - (key.at - 1)));
 		if (r < 0)
 			return r;
 	}
@@ -586,8 +585,8 @@ int record_set_text(
 	return record_set(t, index, field, value.data, err);
 }
 
-int record_set_list(struct table *t, size_t index, int field, const struct strv *list,
-	struct imbrex_error *err)
+int record_set_list(
+	struct table *t, size_t index, int field, const struct strv *list, struct imbrex_error *err)
 {
 	AUTO_STR value = STR_INIT(LIMIT_RECORDS_BYTES);
 	size_t i;
@@ -607,8 +606,8 @@ int record_set_list(struct table *t, size_t index, int field, const struct strv 
 	return record_set(t, index, field, value.data, err);
 }
 
-static int copy_members(struct str *to, struct json_span object, const char *key,
-	const char *value, bool *first)
+static int copy_members(
+	struct str *to, struct json_span object, const char *key, const char *value, bool *first)
 {
 	bool placed = !value;
 	AUTO_STR name = STR_INIT(LIMIT_RECORDS_BYTES);

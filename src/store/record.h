@@ -7,9 +7,9 @@
  * we do not know included. A change replaces one member's text in place, in the field order that
  * containers/storage writes.
  *
- * table_init -> table_parse (0 or 1 time) -> find, edit, append, remove -> table_write -> table_done.
- * Records move when the table grows: hold indexes or ids across an append, not pointers.
- * Threading: none of its own. Error tier: err.
+ * table_init -> table_parse (0 or 1 time) -> find, edit, append, remove -> table_write ->
+ * table_done. Records move when the table grows: hold indexes or ids across an append, not
+ * pointers. Threading: none of its own. Error tier: err.
  */
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
@@ -84,10 +84,10 @@ enum container_field {
 
 /* What a kind of record looks like. */
 struct record_type {
-	const char *noun;               /* "layer" */
+	const char *noun; /* "layer" */
 	int n_fields;
 	const char *keys[RECORD_FIELDS_MAX]; /* by field number */
-	int order[RECORD_FIELDS_MAX];   /* field numbers in the order in which they are written */
+	int order[RECORD_FIELDS_MAX]; /* field numbers in the order in which they are written */
 };
 
 extern const struct record_type layer_records;
@@ -95,10 +95,10 @@ extern const struct record_type image_records;
 extern const struct record_type container_records;
 
 struct record {
-	const char *text;  /* the object's JSON; in the table's text, or owned */
-	char *owned;       /* text of a new or changed record; NULL if it lies in the table's text */
-	uint32_t len;      /* bytes of text */
-	bool is_volatile;  /* belongs to the volatile file */
+	const char *text; /* the object's JSON; in the table's text, or owned */
+	char *owned;      /* text of a new or changed record; NULL if it lies in the table's text */
+	uint32_t len;     /* bytes of text */
+	bool is_volatile; /* belongs to the volatile file */
 	struct {
 		uint32_t at;  /* offset of the value in text */
 		uint32_t len; /* 0: the member is absent */
@@ -107,7 +107,7 @@ struct record {
 
 struct table {
 	const struct record_type *type;
-	char *texts[2];    /* owned: whole files as read; records point into them; [1] is volatile */
+	char *texts[2]; /* owned: whole files as read; records point into them; [1] is volatile */
 	struct record *records; /* owned */
 	size_t n;
 	size_t cap;

@@ -45,7 +45,8 @@ static void read_map(uid_t *ret_outside_of_zero, uint64_t *ret_n_ids)
 	*ret_n_ids = 0;
 	for (line = str_text(&text); line && *line; line = strchr(line, '\n')) {
 		line += *line == '\n';
-		if (sscanf(line, "%" SCNu32 " %" SCNu32 " %" SCNu32, &inside, &outside, &count) != 3)
+		if (sscanf(line, "%" SCNu32 " %" SCNu32 " %" SCNu32, &inside, &outside, &count) !=
+			3)
 			continue;
 		if (inside == 0)
 			*ret_outside_of_zero = outside;
@@ -90,7 +91,8 @@ static size_t build_map(uint32_t own, const struct subid_ranges *ranges, struct 
 	map[0] = (struct id_map){ .inside = 0, .outside = own, .count = 1 };
 	for (i = 0; i < ranges->n && n < LIMIT_ID_MAP_EXTENTS; i++) {
 		map[n++] = (struct id_map){
-			.inside = inside, .outside = ranges->items[i].start,
+			.inside = inside,
+			.outside = ranges->items[i].start,
 			.count = ranges->items[i].count,
 		};
 		inside += ranges->items[i].count;
@@ -151,8 +153,8 @@ static int wait_for_maps(int to, int from, struct imbrex_error *err)
 	return outside.status;
 }
 
-static int unshare_with_maps(const struct own_maps *m, const int down[2], const int up[2],
-	struct imbrex_error *err)
+static int unshare_with_maps(
+	const struct own_maps *m, const int down[2], const int up[2], struct imbrex_error *err)
 {
 	pid_t pid;
 	int r;
@@ -166,8 +168,9 @@ static int unshare_with_maps(const struct own_maps *m, const int down[2], const 
 	}
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) {
 		r = fail_errno(err, "create a user namespace");
-		r = hint(err, r, "the kernel or its settings forbid user namespaces to this user "
-				 "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)");
+		r = hint(err, r,
+			"the kernel or its settings forbid user namespaces to this user "
+			"(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)");
 		(void)kill(pid, SIGKILL);
 	} else {
 		r = wait_for_maps(down[1], up[0], err);

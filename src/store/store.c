@@ -21,13 +21,13 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
-#include "json/write.h"
 #include "oci/reference.h"
 #include "os/atomic.h"
 #include "os/beneath.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "store/rootless.h"
+#include "json/write.h"
 
 void store_now(char ret[STORE_TIME_MAX])
 {
@@ -87,8 +87,9 @@ static int load_file(struct store_table *t, bool is_volatile, struct imbrex_erro
 	r = table_parse(&t->t, taken, len, is_volatile, err);
 	if (r < 0) {
 		r = wrap(err, r, "%s/%s", t->dir, file);
-		return hint(err, r, "the file is damaged; nothing was changed. A copy with the "
-				    "damage removed by hand can take its place");
+		return hint(err, r,
+			"the file is damaged; nothing was changed. A copy with the "
+			"damage removed by hand can take its place");
 	}
 	return 0;
 }
@@ -255,8 +256,9 @@ static int parse_mount(struct imbrex_store *s, struct json_scan *scan, struct im
 
 	r = json_scan_object_begin(scan, err);
 	while (r >= 0 && (r = json_scan_object_next(scan, &key, err)) > 0) {
-		text = json_key_is_folded(key, "id") ? &id :
-			json_key_is_folded(key, "path") ? &path : NULL;
+		text = json_key_is_folded(key, "id")     ? &id
+		       : json_key_is_folded(key, "path") ? &path
+							 : NULL;
 		if (text) {
 			free(take_ptr(*text));
 			r = json_scan_text(scan, text, err);
@@ -423,8 +425,8 @@ int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_erro
 	return r == IMBREX_ENOENT ? 0 : r;
 }
 
-int store_trash_dir(struct imbrex_store *s, struct store_table *t, const char *name,
-	struct imbrex_error *err)
+int store_trash_dir(
+	struct imbrex_store *s, struct store_table *t, const char *name, struct imbrex_error *err)
 {
 	int r;
 
@@ -443,7 +445,8 @@ static void drop_trash(struct imbrex_store *s)
 	if (!s->driver_trash)
 		return;
 	tempdir_free(take_ptr(s->driver_trash));
-	/* Releases that do not know this directory take it for a layer: not there when not in use. */
+	/* Releases that do not know this directory take it for a layer: not there when not in use.
+	 */
 	driver_temp_root(s->driver, root, sizeof(root));
 	(void)unlinkat(s->graphfd, root, AT_REMOVEDIR);
 }
@@ -500,19 +503,21 @@ static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_err
 	if ((bits & HOLD_GRAPH) && s->graph_lock.path)
 		r = file_lock_acquire(&s->graph_lock, LOCK_EXCLUSIVE, err);
 	if (r == 0 && (bits & (HOLD_LAYERS | HOLD_LAYERS_W)))
-		r = hold_table(&s->layers, bits & HOLD_LAYERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
+		r = hold_table(
+			&s->layers, bits & HOLD_LAYERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
 	if (r == 0 && (bits & HOLD_LAYERS_W))
 		r = drop_incomplete(s, err);
 	if (r == 0 && (bits & (HOLD_IMAGES | HOLD_IMAGES_W)))
-		r = hold_table(&s->images, bits & HOLD_IMAGES_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
-	if (r == 0 && (bits & (HOLD_CONTAINERS | HOLD_CONTAINERS_W)))
 		r = hold_table(
-			&s->containers, bits & HOLD_CONTAINERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
+			&s->images, bits & HOLD_IMAGES_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
+	if (r == 0 && (bits & (HOLD_CONTAINERS | HOLD_CONTAINERS_W)))
+		r = hold_table(&s->containers,
+			bits & HOLD_CONTAINERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
 	return r;
 }
 
-int store_hold(struct imbrex_store *s, unsigned int bits, struct store_hold *ret,
-	struct imbrex_error *err)
+int store_hold(
+	struct imbrex_store *s, unsigned int bits, struct store_hold *ret, struct imbrex_error *err)
 {
 	int r;
 
@@ -554,7 +559,8 @@ int store_find(struct imbrex_store *s, struct store_table *t, const char *name, 
 		return fail(err, IMBREX_EINVAL, "%s id '%s' is the beginning of several ids",
 			t->t.type->noun, name);
 	if (i < 0)
-		return fail(err, IMBREX_ENOENT, "%s '%s' is not in the store", t->t.type->noun, name);
+		return fail(
+			err, IMBREX_ENOENT, "%s '%s' is not in the store", t->t.type->noun, name);
 	*ret_index = (size_t)i;
 	return 0;
 }
@@ -576,8 +582,8 @@ static int completed_names(const char *name, struct strv *ret)
 	return r;
 }
 
-int store_find_image(struct imbrex_store *s, const char *name, size_t *ret_index,
-	struct imbrex_error *err)
+int store_find_image(
+	struct imbrex_store *s, const char *name, size_t *ret_index, struct imbrex_error *err)
 {
 	struct table *t = &s->images.t;
 	AUTO_STRV names = { 0 };
@@ -600,7 +606,8 @@ int store_find_image(struct imbrex_store *s, const char *name, size_t *ret_index
 		}
 	}
 	/* "x" also means any registry's ".../x:latest", if there is one image of that name. */
-	suffix = format_text("/%s%s", name, strchr(name, ':') || strchr(name, '@') ? "" : ":latest");
+	suffix =
+		format_text("/%s%s", name, strchr(name, ':') || strchr(name, '@') ? "" : ":latest");
 	if (!suffix)
 		return fail_nomem(err);
 	for (k = 0; k < t->n; k++) {
@@ -613,8 +620,8 @@ int store_find_image(struct imbrex_store *s, const char *name, size_t *ret_index
 			if (!str_ends(own.items[j], suffix))
 				continue;
 			if (i >= 0 && (size_t)i != k)
-				return fail(err, IMBREX_EINVAL, "image name '%s' fits several images",
-					name);
+				return fail(err, IMBREX_EINVAL,
+					"image name '%s' fits several images", name);
 			i = (ptrdiff_t)k;
 		}
 	}
@@ -636,7 +643,8 @@ static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
 		if (r == 0)
 			r = mkdirs_at(AT_FDCWD, s->config.graphroot, 0700, err);
 		if (r == IMBREX_EPERM)
-			return hint(err, r, "use --root and --runroot, or run as the store's owner");
+			return hint(
+				err, r, "use --root and --runroot, or run as the store's owner");
 		if (r < 0)
 			return r;
 	}
@@ -674,8 +682,7 @@ static int open_driver(struct imbrex_store *s, struct imbrex_error *err)
 		.read_only = s->read_only,
 	};
 
-	return driver_open(
-		s->config.driver, &s->config.driver_priority, &config, &s->driver, err);
+	return driver_open(s->config.driver, &s->config.driver_priority, &config, &s->driver, err);
 }
 
 static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
@@ -698,12 +705,11 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 		return fail_nomem(err);
 	if (s->read_only)
 		return 0;
-	return file_lock_open(
-		&s->mounts_lock, s->runfd, mounts_lock, LOCK_MOUNTPOINTS, false, err);
+	return file_lock_open(&s->mounts_lock, s->runfd, mounts_lock, LOCK_MOUNTPOINTS, false, err);
 }
 
-static int open_store(struct imbrex_store *s, const struct imbrex_store_opts *opts,
-	struct imbrex_error *err)
+static int open_store(
+	struct imbrex_store *s, const struct imbrex_store_opts *opts, struct imbrex_error *err)
 {
 	struct storage_config_request request = {
 		.graphroot = opts->graphroot,
@@ -744,8 +750,8 @@ static int open_store(struct imbrex_store *s, const struct imbrex_store_opts *op
 	return r;
 }
 
-PUBLIC int imbrex_store_open(const struct imbrex_store_opts *opts, struct imbrex_store **ret,
-	struct imbrex_error *err)
+PUBLIC int imbrex_store_open(
+	const struct imbrex_store_opts *opts, struct imbrex_store **ret, struct imbrex_error *err)
 {
 	static const struct imbrex_store_opts none = { 0 };
 	struct imbrex_store *s = calloc(1, sizeof(*s));
@@ -758,11 +764,15 @@ PUBLIC int imbrex_store_open(const struct imbrex_store_opts *opts, struct imbrex
 	s->graph_lock.fd = -EBADF;
 	s->mounts_lock.fd = -EBADF;
 	s->layers = (struct store_table){ .file = "layers.json",
-		.volatile_file = "volatile-layers.json", .dirfd = -EBADF, .lock = FILE_LOCK_INIT };
-	s->images = (struct store_table){ .file = "images.json", .dirfd = -EBADF,
+		.volatile_file = "volatile-layers.json",
+		.dirfd = -EBADF,
 		.lock = FILE_LOCK_INIT };
+	s->images = (struct store_table){
+		.file = "images.json", .dirfd = -EBADF, .lock = FILE_LOCK_INIT
+	};
 	s->containers = (struct store_table){ .file = "containers.json",
-		.volatile_file = "volatile-containers.json", .dirfd = -EBADF,
+		.volatile_file = "volatile-containers.json",
+		.dirfd = -EBADF,
 		.lock = FILE_LOCK_INIT };
 	table_init(&s->layers.t, &layer_records);
 	table_init(&s->images.t, &image_records);

@@ -9,9 +9,9 @@
  *
  * Invariants (with src/store/txn.c):
  * (1) A layer directory without a record is garbage; gc may remove it while holding layers.
- * (2) A record marked incomplete is a crashed writer's: readers skip it, the next writer removes it.
- * (3) A table's file is replaced whole, after the change stamp was written, before release.
- * (4) The trash (things renamed out of sight) is unlinked after the locks are released.
+ * (2) A record marked incomplete is a crashed writer's: readers skip it, the next writer removes
+ * it. (3) A table's file is replaced whole, after the change stamp was written, before release. (4)
+ * The trash (things renamed out of sight) is unlinked after the locks are released.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -35,10 +35,10 @@ struct store_table {
 	char *dir;                 /* owned; relative to graphroot: "overlay-layers" */
 	int dirfd;                 /* owned; -EBADF if the directory does not exist (read-only) */
 	struct file_lock lock;
-	struct lock_token token;   /* of what is in memory */
-	struct timespec mtime[2];  /* of the files as loaded; zero: no such file */
+	struct lock_token token;  /* of what is in memory */
+	struct timespec mtime[2]; /* of the files as loaded; zero: no such file */
 	bool loaded;
-	bool dirty[2];             /* [1]: volatile file */
+	bool dirty[2]; /* [1]: volatile file */
 };
 
 struct mount_record {
@@ -60,7 +60,7 @@ struct imbrex_store {
 	struct store_table layers;
 	struct store_table images;
 	struct store_table containers;
-	char *run_layers_dir; /* owned; "overlay-layers" below runroot */
+	char *run_layers_dir;        /* owned; "overlay-layers" below runroot */
 	struct mount_record *mounts; /* owned; valid while layers are held */
 	size_t n_mounts;
 	struct tempdir *driver_trash; /* lazily made; finished by release */
@@ -69,8 +69,8 @@ struct imbrex_store {
 
 enum hold_bits {
 	HOLD_GRAPH = 1 << 0,
-	HOLD_LAYERS = 1 << 1,       /* shared */
-	HOLD_LAYERS_W = 1 << 2,     /* exclusive */
+	HOLD_LAYERS = 1 << 1,   /* shared */
+	HOLD_LAYERS_W = 1 << 2, /* exclusive */
 	HOLD_IMAGES = 1 << 3,
 	HOLD_IMAGES_W = 1 << 4,
 	HOLD_CONTAINERS = 1 << 5,
@@ -84,7 +84,10 @@ struct store_hold {
 	struct imbrex_store *s; /* NULL: nothing is held */
 	unsigned int bits;
 };
-#define HOLD_NONE { 0 }
+#define HOLD_NONE \
+	{         \
+		0 \
+	}
 
 int store_hold(struct imbrex_store *s, unsigned int bits, struct store_hold *ret,
 	struct imbrex_error *err) MUST_CHECK;

@@ -24,18 +24,19 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "json/write.h"
 #include "os/fd.h"
 #include "store/image.h"
 #include "store/layer.h"
 #include "stream/compress.h"
 #include "stream/fdsink.h"
+#include "json/write.h"
 
 struct staged_layer {
 	struct store_txn *txn;
 	struct staged_layer *next;
 	struct driver_stage *stage;     /* owned */
-	char split[TEMPDIR_NAME_BYTES]; /* name of the tar-split file in the layers' temp dir; "" none */
+	char split[TEMPDIR_NAME_BYTES]; /* name of the tar-split file in the layers' temp dir; ""
+					   none */
 	struct layer_facts facts;       /* uids and gids owned */
 	bool filled;
 };
@@ -107,7 +108,8 @@ bool store_txn_independent(const struct store_txn *txn)
 int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct staged_layer *parent,
 	struct staged_layer **ret, struct imbrex_error *err)
 {
-	const struct driver_parent below = { .id = parent_id, .stage = parent ? parent->stage : NULL };
+	const struct driver_parent below = { .id = parent_id,
+		.stage = parent ? parent->stage : NULL };
 	AUTO_FREE struct staged_layer *l = calloc(1, sizeof(*l));
 	struct driver *d = txn->s->driver;
 	int r;
@@ -126,8 +128,7 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 	return 0;
 }
 
-int staged_layer_entries(
-	struct staged_layer *l, struct entry_sink **ret, struct imbrex_error *err)
+int staged_layer_entries(struct staged_layer *l, struct entry_sink **ret, struct imbrex_error *err)
 {
 	return l->stage->ops->stage_entries(l->stage, ret, err);
 }
@@ -240,8 +241,8 @@ static int format_layer(const struct txn_layer *l, const char *parent, struct st
 		r = str_printf(to, ",\"created\":\"%s\",\"compressed-diff-digest\":\"%s\"", now,
 			hash_format(compressed, text));
 	if (r == 0 && f->compressed_bytes)
-		r = str_printf(to, ",\"compressed-size\":%llu",
-			(unsigned long long)f->compressed_bytes);
+		r = str_printf(
+			to, ",\"compressed-size\":%llu", (unsigned long long)f->compressed_bytes);
 	if (r == 0)
 		r = str_printf(to, ",\"diff-digest\":\"%s\"", hash_format(&f->diff_digest, text));
 	if (r == 0 && f->diff_bytes)
@@ -269,8 +270,8 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l, const
 	r = stage->ops->stage_publish(stage, l->id, err);
 	if (r < 0)
 		return r;
-	if (l->staged->split[0] &&
-		renameat(tempdir_fd(txn->layers_temp), l->staged->split, s->layers.dirfd, split) < 0)
+	if (l->staged->split[0] && renameat(tempdir_fd(txn->layers_temp), l->staged->split,
+					   s->layers.dirfd, split) < 0)
 		return fail_errno(err, "rename to '%s/%s'", s->layers.dir, split);
 	r = table_append(&s->layers.t, text.data, text.len, false, err);
 	if (r < 0)
@@ -279,8 +280,8 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l, const
 	return 0;
 }
 
-static int publish_layers(struct store_txn *txn, const struct txn_layer *layers, size_t n,
-	struct imbrex_error *err)
+static int publish_layers(
+	struct store_txn *txn, const struct txn_layer *layers, size_t n, struct imbrex_error *err)
 {
 	struct imbrex_store *s = txn->s;
 	bool published = false;
@@ -291,7 +292,8 @@ static int publish_layers(struct store_txn *txn, const struct txn_layer *layers,
 		if (table_find_id(&s->layers.t, layers[i].id, strlen(layers[i].id)) >= 0)
 			continue; /* another process was faster, or it was here before */
 		if (!layers[i].staged) {
-			r = fail(err, IMBREX_EBUSY, "layer %s vanished from the store", layers[i].id);
+			r = fail(err, IMBREX_EBUSY, "layer %s vanished from the store",
+				layers[i].id);
 			return hint(err, r, "another process removed it meanwhile; try again");
 		}
 		r = publish_layer(txn, &layers[i], i ? layers[i - 1].id : NULL, err);
@@ -346,7 +348,7 @@ int store_have_layers(struct imbrex_store *s, const char *const *ids, size_t n, 
 	for (i = 0; i < n; i++) {
 		at = table_find_id(&s->layers.t, ids[i], strlen(ids[i]));
 		ret_have[i] = at >= 0 &&
-			!record_flag(&s->layers.t.records[at], LAYER_FLAGS, "incomplete");
+			      !record_flag(&s->layers.t.records[at], LAYER_FLAGS, "incomplete");
 	}
 	return 0;
 }

@@ -24,7 +24,7 @@ struct layer_facts {
 	uint64_t compressed_bytes;
 	struct hash_value diff_digest;
 	uint64_t diff_bytes;
-	int compression; /* containers/storage's number */
+	int compression;      /* containers/storage's number */
 	const uint32_t *uids; /* sorted; borrowed until the call returns */
 	size_t n_uids;
 	const uint32_t *gids;
@@ -48,8 +48,8 @@ bool store_txn_independent(const struct store_txn *txn);
 int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct staged_layer *parent,
 	struct staged_layer **ret, struct imbrex_error *err) MUST_CHECK;
 /* Where the entries go. Caller owns the sink. */
-int staged_layer_entries(struct staged_layer *l, struct entry_sink **ret,
-	struct imbrex_error *err) MUST_CHECK;
+int staged_layer_entries(
+	struct staged_layer *l, struct entry_sink **ret, struct imbrex_error *err) MUST_CHECK;
 /* Where the tar-split lines go (uncompressed; the file is gzip). Caller owns the sink. */
 int staged_layer_tarsplit(
 	struct staged_layer *l, struct sink **ret, struct imbrex_error *err) MUST_CHECK;
@@ -60,16 +60,16 @@ const struct layer_facts *staged_layer_facts(const struct staged_layer *l);
 
 /* One layer of the image, bottom first. */
 struct txn_layer {
-	const char *id;               /* store layer id */
-	struct staged_layer *staged;  /* NULL: the store has it */
+	const char *id;              /* store layer id */
+	struct staged_layer *staged; /* NULL: the store has it */
 };
 
 struct txn_image {
 	const char *id;
-	const char *name;              /* full reference; NULL: none */
-	const char *created;           /* RFC 3339; NULL or "": now */
-	struct hash_value digest;      /* of the manifest */
-	const char *metadata;          /* JSON text */
+	const char *name;         /* full reference; NULL: none */
+	const char *created;      /* RFC 3339; NULL or "": now */
+	struct hash_value digest; /* of the manifest */
+	const char *metadata;     /* JSON text */
 	const struct bigdata *documents;
 	size_t n_documents;
 };

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tar stream of a layer, put together again from its tar-split file and its content.
+ * No lock is needed while bytes move: a layer's content never changes once it is published, and one
+ * that is removed meanwhile shows as ENOENT. Error tier: err.
+ */
+#ifndef STORE_CONTENT_H
+#define STORE_CONTENT_H
+
+#include "base/hash.h"
+#include "store/store.h"
+#include "stream/sink.h"
+
+bool layer_has_tarsplit(struct imbrex_store *s, const char *id);
+
+/*
+ * Push the original uncompressed tar of layer `id` into `to` and finish it; takes `to` in every
+ * case. The caller compares digests.
+ * Errors EDIGEST names the file that differs; ENOENT without a tar-split file.
+ */
+int layer_assemble(struct imbrex_store *s, const char *id, struct sink *to,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* layer_assemble() into a digest, compared with `diff_id`. */
+int layer_verify(struct imbrex_store *s, const char *id, const struct hash_value *diff_id,
+	struct imbrex_error *err) MUST_CHECK;
+
+#endif
