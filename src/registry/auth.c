@@ -207,10 +207,10 @@ static int take_token(struct entry *e, const struct http_response *r, struct imb
 	n = json_opt_string(&token, &text, err);
 	if (n == 0 || (n > 0 && !text[0]))
 		n = json_opt_string(&access, &text, err);
-	if (n >= 0)
-		n = json_opt_int64(&expires, &seconds, err);
 	if (n < 0)
 		return n;
+	if (json_opt_int64(&expires, &seconds, NULL) < 0) /* some write "300"; not worth failing */
+		seconds = TOKEN_DEFAULT_SEC;
 	if (!text || !is_token(text))
 		return fail(err, IMBREX_EFORMAT, "the answer holds no usable token");
 	if (seconds <= 0 || seconds > 365 * 86400)
