@@ -30,7 +30,7 @@ struct overlay_options {
 	char *mountopt;           /* owned; comma list; NULL: none */
 	char *mount_program;      /* owned; absolute path; NULL: the kernel mounts */
 	struct strv image_stores; /* other graphroots that may hold layers, read only */
-	bool skip_mount_home;     /* known and without effect: see overlay-layer.md */
+	bool skip_mount_home;     /* do not bind the home onto itself before mounting */
 	bool ignore_chown_errors;
 	bool sync_filesystem;
 	bool has_force_mask;

@@ -437,6 +437,39 @@ void overlay_view_close(struct overlay_view *v)
 	v->temp = NULL;
 }
 
+/*
+ * Peers bind the home onto itself, privately, before they mount a layer, and that hides whatever
+ * was mounted below it before. So we do the same, first; and since the fd that we hold may lead
+ * beneath a bind mount that came later, we open the home anew. Source: drivers.md 2.1.
+ */
+static int enter_home(struct overlay *o, bool make, struct imbrex_error *err)
+{
+	static const struct mount_change private = { .propagation = MS_PRIVATE };
+	struct overlay_home *home = &o->homes[0];
+	AUTO_CLOSE int mount_fd = -EBADF;
+	int fd;
+	int r;
+
+	if (o->options.skip_mount_home || o->config.read_only)
+		return 0;
+	if (make && is_mount_point(AT_FDCWD, home->path) == 0) {
+		mount_fd = mount_clone(AT_FDCWD, home->path, true, err);
+		if (mount_fd < 0)
+			return mount_fd;
+		r = mount_attach(mount_fd, AT_FDCWD, home->path, err);
+		if (r == 0)
+			r = mount_change(mount_fd, "", &private, err);
+		if (r < 0)
+			return r;
+	}
+	fd = open_dir_at(AT_FDCWD, home->path, err);
+	if (fd < 0)
+		return fd;
+	(void)close_fd(home->fd);
+	home->fd = fd;
+	return 0;
+}
+
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err)
 {
@@ -445,7 +478,9 @@ int overlay_mount(struct driver *d, const char *id, const struct driver_mount_op
 	bool read_only;
 	int r;
 
-	r = plan_layer(o, id, &p, err);
+	r = enter_home(o, /* make= */ true, err);
+	if (r == 0)
+		r = plan_layer(o, id, &p, err);
 	if (r == 0)
 		r = plan_target(o, id, &p, err);
 	if (r < 0)
@@ -495,7 +530,9 @@ int overlay_unmount(struct driver *d, const char *id, struct imbrex_error *err)
 	AUTO_CLOSE int dir = -EBADF;
 	int r;
 
-	r = overlay_layer_open(o, id, &layer, err);
+	r = enter_home(o, /* make= */ false, err);
+	if (r == 0)
+		r = overlay_layer_open(o, id, &layer, err);
 	if (r < 0)
 		return r;
 	if (layer.home == 0 && !o->config.read_only) {
