@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Digest values; see the header. Whole-buffer hashing only: streams keep their own EVP context. */
+/* Digest values; see the header. Whole-buffer hashing only; streams have base/crypto.h. */
 #include "base/hash.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
+#include "base/crypto.h"
 #include "base/hex.h"
 
 size_t hash_len(enum hash_algorithm algorithm)
@@ -62,22 +62,11 @@ const char *hash_format(const struct hash_value *v, char ret[HASH_TEXT_MAX])
 
 int hash_bytes(enum hash_algorithm algorithm, const void *data, size_t len, struct hash_value *ret)
 {
-	struct hash_value value = { .algorithm = algorithm };
-	const EVP_MD *md;
+	AUTO_CRYPTO_HASH *h = NULL;
+	int r;
 
-	switch (algorithm) {
-	case HASH_SHA256:
-		md = EVP_sha256();
-		break;
-	case HASH_SHA512:
-		md = EVP_sha512();
-		break;
-	case HASH_NONE:
-	default:
-		return -EINVAL;
-	}
-	if (EVP_Digest(data, len, value.bytes, NULL, md, NULL) != 1)
-		return -EIO;
-	*ret = value;
-	return 0;
+	r = crypto_hash_new(algorithm, &h);
+	if (r == 0)
+		r = crypto_hash_update(h, data, len);
+	return r < 0 ? r : crypto_hash_final(h, ret);
 }

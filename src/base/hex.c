@@ -49,7 +49,8 @@ int hex_decode(const char *text, size_t text_len, void *ret, size_t len)
 	if (text_len != 2 * len || !hex_is_lower(text, text_len))
 		return -EINVAL;
 	for (i = 0; i < len; i++)
-		bytes[i] = (unsigned char)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
+		bytes[i] =
+			(unsigned char)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
 	return 0;
 }
 
@@ -60,7 +61,8 @@ size_t base64_encode(const void *data, size_t len, char *ret)
 	size_t i;
 
 	for (i = 0; i + 2 < len; i += 3) {
-		unsigned int v = (unsigned int)in[i] << 16 | (unsigned int)in[i + 1] << 8 | in[i + 2];
+		unsigned int v =
+			(unsigned int)in[i] << 16 | (unsigned int)in[i + 1] << 8 | in[i + 2];
 
 		*out++ = base64_digits[v >> 18];
 		*out++ = base64_digits[v >> 12 & 63];

@@ -19,7 +19,8 @@ bool hex_is_lower(const char *text, size_t len);
 #define BASE64_ENCODED_LEN(n) ((((n) + 2) / 3) * 4)
 /* Returns characters written (no NUL). */
 size_t base64_encode(const void *data, size_t len, char *ret);
-/* Strict: padding required, no white space. ret must hold text_len / 4 * 3. -EINVAL if malformed. */
+/* Strict: padding required, no white space. ret must hold text_len / 4 * 3. -EINVAL if malformed.
+ */
 int base64_decode(const char *text, size_t text_len, void *ret, size_t *ret_len) MUST_CHECK;
 
 /* Random bytes from the kernel; -errno. The one place randomness enters; tests replace it. */

@@ -14,7 +14,8 @@
 #define LIMIT_PATH_DEPTH 2048
 /* One pax extended header block: room for xattr values (64 KiB each), base64 and all. */
 #define LIMIT_PAX_BYTES (1024u * 1024u)
-/* All extension headers of one tar entry (pax and GNU); base64 they fit LIMIT_TARSPLIT_LINE_BYTES. */
+/* All extension headers of one tar entry (pax and GNU); base64 they fit LIMIT_TARSPLIT_LINE_BYTES.
+ */
 #define LIMIT_TAR_EXTENSION_BYTES (4u * 1024u * 1024u)
 /* Linux XATTR_SIZE_MAX. */
 #define LIMIT_XATTR_VALUE_BYTES 65536u
@@ -60,7 +61,7 @@
 #define LIMIT_PASSWD_BYTES (1024u * 1024u)
 /* Headers of one HTTP response, and one header line. */
 #define LIMIT_HTTP_HEADER_BYTES (256u * 1024u)
-#define LIMIT_HTTP_REDIRECTS 10
+#define LIMIT_HTTP_REDIRECTS    10
 /* One WWW-Authenticate value: a realm URL and a few words. */
 #define LIMIT_CHALLENGE_BYTES (16u * 1024u)
 /* A bearer token, which every request repeats; servers refuse header lines beyond 8 to 16 KiB. */

@@ -22,17 +22,17 @@
 #define MAX(a, b)    ((a) > (b) ? (a) : (b))
 
 /* The object that embeds `member` at `ptr`: the one named downcast of the house. */
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /*
  * Defines cleanup_NAME(TYPE **p) for a free function that takes NULL. Use right under the
  * prototype of the free function:  DEFINE_CLEANUP(sink, struct sink, sink_free)
  *                                  #define AUTO_SINK AUTO(sink)
  */
-#define DEFINE_CLEANUP(name, type, free_fn)                                                        \
-	static inline void cleanup_##name(type **p)                                                \
-	{                                                                                          \
-		free_fn(*p);                                                                       \
+#define DEFINE_CLEANUP(name, type, free_fn)         \
+	static inline void cleanup_##name(type **p) \
+	{                                           \
+		free_fn(*p);                        \
 	}
 #define AUTO(name) __attribute__((cleanup(cleanup_##name)))
 
@@ -60,11 +60,11 @@ static inline void cleanup_close(int *fd)
 #define AUTO_FREE  __attribute__((cleanup(cleanup_free)))
 #define AUTO_CLOSE __attribute__((cleanup(cleanup_close)))
 
-#define take_ptr(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define take_ptr(p)                         \
+	({                                  \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 
 static inline int take_fd_p(int *fd)

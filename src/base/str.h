@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A growing byte string with a maximum given at init. Always NUL terminated once non-empty.
- * init -> append* -> (take | done). Leaf tier: returns 0 or -errno (-ENOMEM, -EFBIG at the maximum).
+ * init -> append* -> (take | done). Leaf tier: returns 0 or -errno (-ENOMEM, -EFBIG at the
+ * maximum).
  */
 #ifndef BASE_STR_H
 #define BASE_STR_H
@@ -20,7 +21,10 @@ struct str {
 	size_t max_len; /* largest len allowed */
 };
 
-#define STR_INIT(max) { .max_len = (max) }
+#define STR_INIT(max)            \
+	{                        \
+		.max_len = (max) \
+	}
 
 void str_done(struct str *s);
 static inline void cleanup_str(struct str *s)
@@ -37,7 +41,8 @@ int str_vprintf(struct str *s, const char *fmt, va_list ap) MUST_CHECK PRINTF_LI
 /* Make room for `len` more bytes and return where they go; commit with s->len += n. */
 int str_reserve(struct str *s, size_t len, char **ret) MUST_CHECK;
 void str_clear(struct str *s);
-/* Hand the buffer to the caller (free()); "" is allocated for an empty string; NULL on no memory. */
+/* Hand the buffer to the caller (free()); "" is allocated for an empty string; NULL on no memory.
+ */
 char *str_take(struct str *s) MUST_CHECK;
 /* The text, "" if empty. Borrowed. */
 static inline const char *str_text(const struct str *s)

@@ -87,8 +87,9 @@ struct driver_ops {
 	/* Sink that fills the stage; at most one per stage; must be finished before seal. */
 	int (*stage_entries)(
 		struct driver_stage *s, struct entry_sink **ret, struct imbrex_error *err);
-	/* All that is needed besides content (link, lower, work …); no further writing after it. */
-	int (*stage_seal)(struct driver_stage *s, const struct driver_parent *parent,
+	/* All that is needed besides content (link, lower, work …); no further writing after it.
+	 * `sync`: what it wrote is on disk on return; else the caller syncs the file system. */
+	int (*stage_seal)(struct driver_stage *s, const struct driver_parent *parent, bool sync,
 		struct imbrex_error *err);
 	/* Rename into place as layer `id`, replacing an orphan of that name. Caller holds
 	 * layers.lock. */

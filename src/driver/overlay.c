@@ -285,7 +285,8 @@ static int overlay_stage_entries(
 }
 
 /* A small file of a layer. With `sync`, its bytes are on disk on return: nobody else will do it. */
-static int write_small(int dir, const char *name, const char *text, size_t len, bool sync,
+/* A small file of a new layer; its writing to disk is begun, and *ret_fd left open to wait for. */
+static int write_small(int dir, const char *name, const char *text, size_t len, int *ret_fd,
 	struct imbrex_error *err)
 {
 	AUTO_CLOSE int fd = -EBADF;
@@ -297,8 +298,20 @@ static int write_small(int dir, const char *name, const char *text, size_t len, 
 	r = write_all(fd, text, len);
 	if (r < 0)
 		return fail_code(err, r, "write '%s' of a new layer", name);
-	if (fchmod(fd, 0644) < 0 || (sync && fdatasync(fd) < 0))
-		return fail_errno(err, "sync '%s' of a new layer", name);
+	if (fchmod(fd, 0644) < 0)
+		return fail_errno(err, "set mode of '%s' of a new layer", name);
+	*ret_fd = take_fd(fd);
+	return 0;
+}
+
+/* Both on their way before the first is waited for: one flush of the journal serves both. */
+static int sync_both(int link, int lower, struct imbrex_error *err)
+{
+	(void)sync_file_range(link, 0, 0, SYNC_FILE_RANGE_WRITE);
+	if (lower >= 0)
+		(void)sync_file_range(lower, 0, 0, SYNC_FILE_RANGE_WRITE);
+	if (fdatasync(link) < 0 || (lower >= 0 && fdatasync(lower) < 0))
+		return fail_errno(err, "sync the links of a new layer");
 	return 0;
 }
 
@@ -361,12 +374,13 @@ static int seal_on_layer(struct overlay_stage *s, const char *id, struct imbrex_
 	return set_lower(s, parent.link, &parent.lower, err);
 }
 
-static int overlay_stage_seal(
-	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
+static int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *parent,
+	bool sync, struct imbrex_error *err)
 {
 	struct overlay_stage *s = stage_of(base);
 	struct overlay_stage *below = parent && parent->stage ? stage_of(parent->stage) : NULL;
-	bool sync = !s->has_entries;
+	AUTO_CLOSE int link = -EBADF;
+	AUTO_CLOSE int lower = -EBADF;
 	int r = 0;
 
 	assert(!s->sealed && (!below || below->sealed));
@@ -383,11 +397,11 @@ static int overlay_stage_seal(
 	}
 	if (r < 0)
 		return r;
-	r = write_small(s->dir, "link", s->link, OVERLAY_LINK_LEN, sync, err);
-	if (r < 0)
-		return r;
-	if (s->lower.len)
-		r = write_small(s->dir, "lower", s->lower.data, s->lower.len, sync, err);
+	r = write_small(s->dir, "link", s->link, OVERLAY_LINK_LEN, &link, err);
+	if (r == 0 && s->lower.len)
+		r = write_small(s->dir, "lower", s->lower.data, s->lower.len, &lower, err);
+	if (r == 0 && sync)
+		r = sync_both(link, lower, err);
 	if (r < 0)
 		return r;
 	s->sealed = true;
@@ -470,7 +484,8 @@ static int overlay_stage_publish(
 	int r;
 
 	assert(s->sealed && !s->published);
-	r = overlay_remove(&o->base, id, s->temp, err);
+	/* An orphan of that name. Looked for first: removing it may have to search all of l/. */
+	r = exists_at(o->homes[0].fd, id) ? overlay_remove(&o->base, id, s->temp, err) : 0;
 	if (r < 0)
 		return r;
 	if (renameat(tempdir_fd(s->temp), s->name, o->homes[0].fd, id) < 0)

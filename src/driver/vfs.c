@@ -295,12 +295,14 @@ static int vfs_stage_entries(
 	return 0;
 }
 
-static int vfs_stage_seal(
-	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
+static int vfs_stage_seal(struct driver_stage *base, const struct driver_parent *parent, bool sync,
+	struct imbrex_error *err)
 {
 	struct vfs_stage *s = stage_of(base);
 
 	assert(!s->sealed);
+	if (sync && syncfs(s->v->home) < 0)
+		return fail_errno(err, "sync a new layer");
 	s->sealed = true;
 	return 0;
 }

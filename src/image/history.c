@@ -93,7 +93,7 @@ PUBLIC int imbrex_image_history(struct imbrex_store *s, const char *image,
 	AUTO_HOLD hold = HOLD_NONE;
 	size_t chain[LIMIT_IMAGE_LAYERS];
 	struct imbrex_history *history;
-	size_t n_chain;
+	size_t n_chain = 0;
 	size_t used = 0;
 	size_t i;
 	int r;

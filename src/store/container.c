@@ -81,9 +81,8 @@ PUBLIC int imbrex_container_remove(
 	r = container_drop(s, index, force, err);
 	if (r < 0)
 		return wrap(err, r, "container %s", container);
-	/* The record goes first: a crash leaves a layer nobody names, which gc reclaims. */
-	r = store_save(s, &s->containers, err);
-	return r < 0 ? r : store_save(s, &s->layers, err);
+	/* The record goes first: a crash leaves a layer nobody names, never the other way round. */
+	return store_save_all(s, (struct store_table *[]){ &s->containers, &s->layers }, 2, err);
 }
 
 /* ---- creating -------------------------------------------------------------------------- */
@@ -210,20 +209,17 @@ static int publish(struct imbrex_store *s, struct new_container *c, struct drive
 	}
 	r = stage->ops->stage_publish(stage, c->layer, err);
 	if (r == 0 && !opts->is_volatile)
-		r = s->driver->ops->sync_homes(s->driver, err);
+		r = store_sync_layers(s, err);
 	if (r == 0)
 		r = table_append(&s->layers.t, layer.data, layer.len, opts->is_volatile, err);
-	if (r < 0)
-		return r;
-	s->layers.dirty[opts->is_volatile] = true;
-	r = store_save(s, &s->layers, err);
 	if (r == 0)
 		r = table_append(
 			&s->containers.t, container.data, container.len, opts->is_volatile, err);
 	if (r < 0)
 		return r;
+	s->layers.dirty[opts->is_volatile] = true;
 	s->containers.dirty[opts->is_volatile] = true;
-	return store_save(s, &s->containers, err);
+	return store_save_all(s, (struct store_table *[]){ &s->layers, &s->containers }, 2, err);
 }
 
 static int create(struct imbrex_store *s, const char *image,
@@ -243,7 +239,7 @@ static int create(struct imbrex_store *s, const char *image,
 		below.id = c->parent;
 	r = s->driver->ops->stage_new(s->driver, temp, &below, &stage, err);
 	if (r == 0)
-		r = stage->ops->stage_seal(stage, &below, err);
+		r = stage->ops->stage_seal(stage, &below, /* sync= */ !opts->is_volatile, err);
 	if (r < 0)
 		return wrap(err, r, "container on image %s", c->image);
 	return publish(s, c, stage, opts, err);

@@ -201,7 +201,7 @@ PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbre
 	AUTO_FREE bool *needed = NULL;
 	AUTO_FREE bool *writable = NULL;
 	struct imbrex_df df = { 0 };
-	int64_t size;
+	int64_t size = 0;
 	size_t i;
 	int r;
 

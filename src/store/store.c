@@ -10,11 +10,14 @@
  */
 #include "store/store.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -136,43 +139,140 @@ static int refresh(struct store_table *t, struct imbrex_error *err)
 	return 0;
 }
 
-static int save_file(struct store_table *t, bool is_volatile, struct imbrex_error *err)
+/* Up to three tables of two files each are saved at once. */
+#define SAVES_MAX 6
+
+struct save {
+	struct store_table *t;
+	bool is_volatile;
+	struct atomic_file file;
+	struct stat st;
+};
+
+struct saves {
+	struct save items[SAVES_MAX];
+	size_t n;
+};
+
+static void saves_abort(struct saves *saves)
+{
+	size_t i;
+
+	for (i = 0; i < saves->n; i++)
+		atomic_file_abort(&saves->items[i].file);
+}
+#define AUTO_SAVES __attribute__((cleanup(saves_abort))) struct saves
+
+/* The new text into its temporary file, on its way to the disk, but waited for later. */
+static int save_begin(
+	struct saves *saves, struct store_table *t, bool is_volatile, struct imbrex_error *err)
 {
 	const char *file = is_volatile ? t->volatile_file : t->file;
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
-	struct stat st;
+	struct save *save;
 	char *room;
 	int r;
 
+	if (!t->dirty[is_volatile])
+		return 0;
 	if (str_reserve(&text, table_text_len(&t->t), &room) < 0 ||
 		table_format(&t->t, is_volatile, &text) < 0)
 		return fail(err, IMBREX_ELIMIT, "%s/%s would pass the limit of %u bytes", t->dir,
 			file, LIMIT_RECORDS_BYTES);
-	r = atomic_write_at(t->dirfd, file, 0600, text.data, text.len,
-		is_volatile ? ATOMIC_VOLATILE : ATOMIC_SYNC, &st, err);
+	assert(saves->n < SAVES_MAX);
+	save = &saves->items[saves->n++];
+	*save = (struct save){ .t = t, .is_volatile = is_volatile, .file = ATOMIC_FILE_INIT };
+	r = atomic_file_open(&save->file, t->dirfd, file, err);
+	if (r == 0)
+		r = atomic_file_write(&save->file, text.data, text.len, err);
 	if (r < 0)
 		return wrap(err, r, "%s", t->dir);
-	t->mtime[is_volatile] = st.st_mtim;
-	t->dirty[is_volatile] = false;
+	/* A hint only: fdatasync below is what counts, and it finds less to do. */
+	if (!is_volatile)
+		(void)sync_file_range(save->file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	return 0;
+}
+
+static int sync_contents(struct saves *saves, struct imbrex_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < saves->n; i++) {
+		struct save *save = &saves->items[i];
+
+		if (!save->is_volatile && fdatasync(save->file.fd) < 0)
+			return fail_errno(err, "sync '%s/%s'", save->t->dir, save->t->file);
+	}
+	return 0;
+}
+
+/* Names in the order given. Where the file system keeps the order of renames by itself (a journal
+ * of all metadata), the last directory's sync carries the ones before. */
+static int save_names(struct imbrex_store *s, struct saves *saves, struct imbrex_error *err)
+{
+	struct store_table *last = NULL;
+	size_t i;
+	int r;
+
+	for (i = 0; i < saves->n; i++) {
+		struct save *save = &saves->items[i];
+		struct store_table *t = save->t;
+
+		r = atomic_file_commit(&save->file, 0600, ATOMIC_VOLATILE, &save->st, err);
+		if (r < 0)
+			return wrap(err, r, "%s", t->dir);
+		t->mtime[save->is_volatile] = save->st.st_mtim;
+		t->dirty[save->is_volatile] = false;
+		if (save->is_volatile)
+			continue;
+		last = t;
+		if (!s->ordered && sync_dir(t->dirfd) < 0)
+			return fail_errno(err, "sync '%s'", t->dir);
+	}
+	if (last && s->ordered && sync_dir(last->dirfd) < 0)
+		return fail_errno(err, "sync '%s'", last->dir);
+	return 0;
+}
+
+int store_save_all(struct imbrex_store *s, struct store_table *const *tables, size_t n,
+	struct imbrex_error *err)
+{
+	AUTO_SAVES saves = { .n = 0 };
+	size_t i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		struct store_table *t = tables[i];
+
+		if (!t->dirty[0] && !t->dirty[1])
+			continue;
+		r = lock_token_write(&t->lock, &t->token, err);
+		if (r == 0)
+			r = save_begin(&saves, t, false, err);
+		if (r == 0)
+			r = save_begin(&saves, t, true, err);
+		if (r < 0)
+			return r;
+	}
+	r = sync_contents(&saves, err);
+	return r < 0 ? r : save_names(s, &saves, err);
 }
 
 int store_save(struct imbrex_store *s, struct store_table *t, struct imbrex_error *err)
 {
+	return store_save_all(s, &t, 1, err);
+}
+
+int store_sync_layers(struct imbrex_store *s, struct imbrex_error *err)
+{
 	int r;
 
-	(void)s;
-	if (!t->dirty[0] && !t->dirty[1])
+	if (s->ordered)
 		return 0;
-	r = lock_token_write(&t->lock, &t->token, err);
-	if (r < 0)
-		return r;
-	if (t->dirty[0]) {
-		r = save_file(t, false, err);
-		if (r < 0)
-			return r;
-	}
-	return t->dirty[1] ? save_file(t, true, err) : 0;
+	r = s->driver->ops->sync_homes(s->driver, err);
+	if (r == 0 && sync_dir(s->layers.dirfd) < 0)
+		r = fail_errno(err, "sync '%s'", s->layers.dir);
+	return r;
 }
 
 static int table_open(struct imbrex_store *s, struct store_table *t, const char *kind,
@@ -634,6 +734,15 @@ int store_find_image(
 
 /* ---- opening --------------------------------------------------------------------------- */
 
+/* ext4 and xfs journal all metadata in one order; btrfs and others promise it per file only. */
+static bool keeps_order(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 &&
+	       (st.f_type == EXT4_SUPER_MAGIC || st.f_type == XFS_SUPER_MAGIC);
+}
+
 static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
 {
 	int r;
@@ -651,6 +760,7 @@ static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
 	s->graphfd = open_root_dir_at(AT_FDCWD, s->config.graphroot, err);
 	if (s->graphfd < 0)
 		return s->graphfd;
+	s->ordered = keeps_order(s->graphfd);
 	s->runfd = open(s->config.runroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->runfd < 0 && !(s->read_only && errno == ENOENT))
 		return fail_errno(err, "open '%s'", s->config.runroot);

@@ -55,6 +55,7 @@ struct imbrex_store {
 	bool rootless;
 	bool single_id;
 	bool read_only;
+	bool ordered; /* the file system makes renames durable in the order they were made */
 	struct file_lock graph_lock;
 	struct file_lock mounts_lock;
 	struct store_table layers;
@@ -97,6 +98,11 @@ void store_release(struct store_hold *h);
 
 /* Write what is dirty of one table: stamp, stable file (synced), volatile file. */
 int store_save(struct imbrex_store *s, struct store_table *t, struct imbrex_error *err) MUST_CHECK;
+/* The same for several, in the order in which their new states may be seen after a crash. */
+int store_save_all(struct imbrex_store *s, struct store_table *const *tables, size_t n,
+	struct imbrex_error *err) MUST_CHECK;
+/* What publishing layers renamed is on disk, or will be no later than the next saved table. */
+int store_sync_layers(struct imbrex_store *s, struct imbrex_error *err) MUST_CHECK;
 
 /* Throw something away when the locks are released. The caller holds the lock that protects it. */
 int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_error *err) MUST_CHECK;

@@ -204,7 +204,7 @@ static int seal_all(const struct txn_layer *layers, size_t n, struct imbrex_erro
 		else if (i > 0)
 			below.id = layers[i - 1].id;
 		stage = layers[i].staged->stage;
-		r = stage->ops->stage_seal(stage, &below, err);
+		r = stage->ops->stage_seal(stage, &below, /* sync= */ false, err);
 		if (r < 0)
 			return wrap(err, r, "layer %s", layers[i].id);
 	}
@@ -303,9 +303,7 @@ static int publish_layers(
 	}
 	if (!published)
 		return 0;
-	r = s->driver->ops->sync_homes(s->driver, err);
-	if (r == 0 && sync_dir(s->layers.dirfd) < 0)
-		r = fail_errno(err, "sync '%s'", s->layers.dir);
+	r = store_sync_layers(s, err);
 	return r < 0 ? r : store_save(s, &s->layers, err);
 }
 

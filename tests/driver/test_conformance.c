@@ -110,7 +110,7 @@ static void file_capabilities_survive_owner_and_content(void **state)
 	push(f, sink, &(struct node){ "ping6", ENTRY_HARDLINK, 0755, 7, .link = "ping" });
 	assert_ok(sink->ops->finish(sink, &f->err), &f->err);
 	entry_sink_free(sink);
-	assert_ok(f->d->ops->stage_seal(stage, NULL, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_seal(stage, NULL, false, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_publish(stage, "a", &f->err), &f->err);
 	driver_stage_free(stage);
 	assert_layer(f, "a",
@@ -320,7 +320,7 @@ static void copy_by_diff(struct fixture *f, const char *id, const char *parent_i
 	assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
 	assert_ok(f->d->ops->diff(f->d, id, parent_id, sink, &f->err), &f->err);
 	entry_sink_free(sink);
-	assert_ok(f->d->ops->stage_seal(stage, &parent, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_seal(stage, &parent, false, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_publish(stage, copy, &f->err), &f->err);
 	driver_stage_free(stage);
 }
@@ -442,7 +442,7 @@ static void stages_stack_before_any_is_published(void **state)
 		push(f, sink, &(struct node){ name[i], ENTRY_FILE, 0644, .text = "x", .mtime = 7 });
 		assert_ok(sink->ops->finish(sink, &f->err), &f->err);
 		entry_sink_free(sink);
-		assert_ok(f->d->ops->stage_seal(s[i], &parent, &f->err), &f->err);
+		assert_ok(f->d->ops->stage_seal(s[i], &parent, false, &f->err), &f->err);
 	}
 	for (i = 0; i < 2; i++) {
 		assert_ok(f->d->ops->stage_publish(s[i], name[i], &f->err), &f->err);

@@ -93,7 +93,7 @@ static inline void fixture_layer(struct fixture *f, const char *id, const char *
 		assert_ok(sink->ops->finish(sink, &f->err), &f->err);
 		entry_sink_free(sink);
 	}
-	assert_ok(f->d->ops->stage_seal(stage, &parent, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_seal(stage, &parent, false, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_publish(stage, id, &f->err), &f->err);
 	driver_stage_free(stage);
 }

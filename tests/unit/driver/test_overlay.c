@@ -266,7 +266,7 @@ static void the_five_hundredth_layer_is_the_last(void **state)
 
 		assert_ok(
 			f->d->ops->stage_new(f->d, f->temp, &parent, &stages[i], &f->err), &f->err);
-		r = f->d->ops->stage_seal(stages[i], &parent, &f->err);
+		r = f->d->ops->stage_seal(stages[i], &parent, false, &f->err);
 	}
 	assert_int_equal(r, IMBREX_ELIMIT);
 	assert_int_equal(i, 502);
