@@ -17,6 +17,8 @@
 #include "stream/unpack.h"
 
 #define MAGIC_BYTES 4
+/* RFC 8878 section 3.1.1.1: magic number, descriptor, window, dictionary, content size. */
+#define FRAME_HEADER_BYTES_MAX 18
 
 struct unzstd {
 	struct unpack unpack;
@@ -31,6 +33,8 @@ static int frame_error(struct unzstd *z, size_t code, struct imbrex_error *err)
 	switch (ZSTD_getErrorCode(code)) {
 	case ZSTD_error_memory_allocation:
 		return fail_nomem(err);
+	case ZSTD_error_prefix_unknown: /* known before check_magic() had all four bytes */
+		return fail(err, IMBREX_EFORMAT, "no zstd frame at byte %" PRIu64, z->frame_at);
 	case ZSTD_error_frameParameter_windowTooLarge:
 		return fail(err, IMBREX_ELIMIT,
 			"zstd frame at byte %" PRIu64 ": window is beyond the limit of %u bytes",
@@ -41,10 +45,14 @@ static int frame_error(struct unzstd *z, size_t code, struct imbrex_error *err)
 	}
 }
 
-/* Bytes that may be fed at once: the rest of the magic number, or all. */
+/*
+ * Bytes that may be fed at once. libzstd 1.5.4, when a call completes a frame's header, looks for a
+ * whole frame at the start of that call's input, although the header may have begun in an earlier
+ * call: crafted header bytes then decode as a skippable frame. A call with one byte holds no frame.
+ */
 static size_t feed_len(const struct unzstd *z, size_t len)
 {
-	return z->frame_len < MAGIC_BYTES ? MIN(len, (size_t)(MAGIC_BYTES - z->frame_len)) : len;
+	return z->frame_len < FRAME_HEADER_BYTES_MAX ? MIN(len, 1u) : len;
 }
 
 /* Look at `len` bytes before they are fed. */
