@@ -56,9 +56,6 @@ int tar_path_clean(const char *name, char *ret, struct imbrex_error *err)
 			if (r < 0)
 				return r;
 			depth++;
-			if (depth > LIMIT_PATH_DEPTH)
-				return fail(err, IMBREX_ELIMIT,
-					"the path has more than %d components", LIMIT_PATH_DEPTH);
 		}
 		name += part_len;
 		name += strspn(name, "/");

@@ -26,7 +26,7 @@ enum tar_name_kind {
  *
  * ret    TAR_PATH_SIZE bytes
  * Errors EFORMAT if the name is empty or ".." climbs above the top.
- * Limits LIMIT_PATH_BYTES, LIMIT_NAME_BYTES, LIMIT_PATH_DEPTH: ELIMIT.
+ * Limits LIMIT_PATH_BYTES (which bounds the depth by LIMIT_PATH_DEPTH), LIMIT_NAME_BYTES: ELIMIT.
  */
 int tar_path_clean(const char *name, char *ret, struct imbrex_error *err) MUST_CHECK;
 

@@ -279,6 +279,10 @@ static int reader_write(struct sink *s, const void *buf, size_t len, struct imbr
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		size_t n = (size_t)((newline ? newline : end) - at);
 
+		if (n > LIMIT_TARSPLIT_LINE_BYTES - t->line.len)
+			return fail(err, IMBREX_ELIMIT,
+				"tar-split line %" PRIu64 " is longer than %u bytes",
+				t->n_lines + 1, LIMIT_TARSPLIT_LINE_BYTES);
 		if (!newline || t->line.len) {
 			r = gather(t, at, n, err);
 			if (r < 0)
