@@ -360,7 +360,7 @@ static int docker_manifest(struct archive *a, struct source_manifest *ret, struc
 	AUTO_JSON_DOC *doc = NULL;
 	struct saved_image image = { 0 };
 	struct json_ref root, at;
-	size_t index;
+	size_t index = 0;
 	int r;
 
 	r = read_member(a, "manifest.json", LIMIT_MANIFEST_BYTES, &text, err);
@@ -514,7 +514,7 @@ static int open_fd(int fd, const char *path, const struct archive_options *opts,
 	struct source **ret, struct imbrex_error *err)
 {
 	struct archive *a;
-	bool seekable;
+	bool seekable = false;
 	int r;
 
 	r = can_seek(fd, &seekable, err);

@@ -25,6 +25,7 @@
 #include "stream/fdsink.h"
 #include "stream/null.h"
 #include "stream/pump.h"
+#include "transport/borrow.h"
 #include "transport/members.h"
 #include "transport/spool.h"
 
@@ -510,33 +511,6 @@ static int push_as_is(const struct bundle *b, const struct bundle_member *m, str
 	return sink_finish(to, err);
 }
 
-/* Passes bytes on to a sink that belongs to somebody else. */
-struct borrowed {
-	struct sink sink;
-	struct sink *to;
-};
-
-static int borrowed_write(struct sink *s, const void *buf, size_t len, struct imbrex_error *err)
-{
-	return sink_write(CONTAINER_OF(s, struct borrowed, sink)->to, buf, len, err);
-}
-
-static int borrowed_finish(struct sink *s, struct imbrex_error *err)
-{
-	return sink_finish(CONTAINER_OF(s, struct borrowed, sink)->to, err);
-}
-
-static void borrowed_free(struct sink *s)
-{
-}
-
-static const struct sink_ops borrowed_ops = {
-	.name = "borrowed",
-	.write = borrowed_write,
-	.finish = borrowed_finish,
-	.free = borrowed_free,
-};
-
 static int find_compression(const struct bundle *b, const struct bundle_member *m,
 	enum compression *ret, struct imbrex_error *err)
 {
@@ -724,7 +698,7 @@ int bundle_read(const struct bundle *b, const struct bundle_member *m, size_t ma
 int bundle_push(const struct bundle *b, const struct bundle_member *m, bool unpack, struct sink *to,
 	struct imbrex_error *err)
 {
-	struct borrowed end = { .sink.ops = &borrowed_ops, .to = to };
+	AUTO_SINK struct sink *end = NULL;
 	AUTO_SINK struct sink *chain = NULL;
 	enum compression compression = COMPRESSION_NONE;
 	int r;
@@ -736,8 +710,12 @@ int bundle_push(const struct bundle *b, const struct bundle_member *m, bool unpa
 	}
 	if (compression == COMPRESSION_NONE)
 		return push_as_is(b, m, to, err);
-	r = unpack_sink_new(compression, &end.sink, &chain, err);
+	r = borrow_sink_new(to, &end, err);
 	if (r < 0)
 		return r;
+	r = unpack_sink_new(compression, end, &chain, err);
+	if (r < 0)
+		return r;
+	end = NULL;
 	return push_as_is(b, m, chain, err);
 }

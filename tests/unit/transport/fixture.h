@@ -20,6 +20,7 @@
 #include "os/beneath.h"
 #include "os/fd.h"
 #include "stream/buffer.h"
+#include "stream/digest.h"
 #include "transport/transport.h"
 
 /* cmocka has a macro fail(): it comes behind every header of the house, and goes again. */
