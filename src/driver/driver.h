@@ -80,6 +80,13 @@ struct driver_ops {
 		const struct driver_config *config, struct driver **ret, struct imbrex_error *err);
 	void (*close)(struct driver *d);
 
+	/*
+	 * Make an empty layer in place, where that takes no time worth staging it; NULL otherwise.
+	 * Caller holds layers.lock; `parent` is a published one. Nothing is left after a failure.
+	 */
+	int (*create)(struct driver *d, const char *id, const struct driver_parent *parent,
+		bool sync, struct imbrex_error *err);
+
 	/* `temp` is the driver's own temporary directory for this transaction (driver_temp_root).
 	 */
 	int (*stage_new)(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,

@@ -35,10 +35,11 @@
 struct overlay_stage {
 	struct driver_stage base;
 	struct overlay *o;
-	struct tempdir *temp;          /* borrowed */
-	char name[TEMPDIR_NAME_BYTES]; /* of the layer directory in temp */
-	int dir;                       /* owned; the layer directory */
-	int diff;                      /* owned; its diff */
+	struct tempdir *temp;    /* borrowed; NULL: made in place */
+	int at;                  /* borrowed; directory that holds `name` until published */
+	char name[NAME_MAX + 1]; /* of the layer directory */
+	int dir;                 /* owned; the layer directory */
+	int diff;                /* owned; its diff */
 	bool has_entries;
 	bool sealed;
 	bool published;
@@ -208,7 +209,7 @@ static void overlay_stage_free(struct driver_stage *base)
 	s->diff = close_fd(s->diff);
 	s->dir = close_fd(s->dir);
 	if (!s->published && s->name[0])
-		(void)!remove_tree_at(tempdir_fd(s->temp), s->name, &ignored);
+		(void)!remove_tree_at(s->at, s->name, &ignored);
 	str_done(&s->lower);
 	free(s);
 }
@@ -220,8 +221,7 @@ static int stage_make(struct overlay_stage *s, struct imbrex_error *err)
 	r = overlay_random_link(s->link, err);
 	if (r < 0)
 		return r;
-	tempdir_stage_addition(s->temp, s->name);
-	r = make_dir(tempdir_fd(s->temp), s->name, 0700, &s->dir, err);
+	r = make_dir(s->at, s->name, 0700, &s->dir, err);
 	if (r < 0)
 		return r;
 	r = make_dir(s->dir, "diff", 0555, &s->diff, err);
@@ -233,19 +233,32 @@ static int stage_make(struct overlay_stage *s, struct imbrex_error *err)
 	return make_dir(s->dir, "merged", 0700, NULL, err);
 }
 
+static struct overlay_stage *stage_alloc(struct driver *d, int at)
+{
+	struct overlay_stage *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->base.ops = d->ops;
+	s->o = overlay_of(d);
+	s->at = at;
+	s->dir = s->diff = -EBADF;
+	s->lower = (struct str)STR_INIT(OVERLAY_LOWER_BYTES);
+	return s;
+}
+
 static int overlay_stage_new(struct driver *d, struct tempdir *temp,
 	const struct driver_parent *parent, struct driver_stage **ret, struct imbrex_error *err)
 {
-	struct overlay_stage *s = calloc(1, sizeof(*s));
+	struct overlay_stage *s = stage_alloc(d, tempdir_fd(temp));
+	char name[TEMPDIR_NAME_BYTES];
 	int r;
 
 	if (!s)
 		return fail_nomem(err);
-	s->base.ops = d->ops;
-	s->o = overlay_of(d);
 	s->temp = temp;
-	s->dir = s->diff = -EBADF;
-	s->lower = (struct str)STR_INIT(OVERLAY_LOWER_BYTES);
+	tempdir_stage_addition(temp, name);
+	(void)snprintf(s->name, sizeof(s->name), "%s", name);
 	r = stage_make(s, err);
 	if (r < 0) {
 		overlay_stage_free(&s->base);
@@ -284,7 +297,6 @@ static int overlay_stage_entries(
 	return 0;
 }
 
-/* A small file of a layer. With `sync`, its bytes are on disk on return: nobody else will do it. */
 /* A small file of a new layer; its writing to disk is begun, and *ret_fd left open to wait for. */
 static int write_small(int dir, const char *name, const char *text, size_t len, int *ret_fd,
 	struct imbrex_error *err)
@@ -488,13 +500,44 @@ static int overlay_stage_publish(
 	r = exists_at(o->homes[0].fd, id) ? overlay_remove(&o->base, id, s->temp, err) : 0;
 	if (r < 0)
 		return r;
-	if (renameat(tempdir_fd(s->temp), s->name, o->homes[0].fd, id) < 0)
+	if (renameat(s->at, s->name, o->homes[0].fd, id) < 0)
 		return fail_errno(err, "layer %s: move into '%s'", id, o->homes[0].path);
 	s->published = true;
 	(void)snprintf(target, sizeof(target), "../%s/diff", id);
 	if (symlinkat(target, o->links, s->link) < 0)
 		return fail_errno(err, "layer %s: make link 'l/%s'", id, s->link);
 	return 0;
+}
+
+/* A layer without content is a few names: made where it belongs, under the caller's lock. */
+static int overlay_create(struct driver *d, const char *id, const struct driver_parent *parent,
+	bool sync, struct imbrex_error *err)
+{
+	struct overlay *o = overlay_of(d);
+	struct overlay_stage *s;
+	char target[256];
+	int r;
+
+	r = overlay_check_id(id, err);
+	if (r < 0)
+		return r;
+	s = stage_alloc(d, o->homes[0].fd);
+	if (!s)
+		return fail_nomem(err);
+	if (exists_at(o->homes[0].fd, id)) {
+		overlay_stage_free(&s->base);
+		return fail(err, IMBREX_EEXIST, "layer %s: its directory exists already", id);
+	}
+	(void)snprintf(s->name, sizeof(s->name), "%s", id);
+	r = stage_make(s, err);
+	if (r == 0)
+		r = overlay_stage_seal(&s->base, parent, sync, err);
+	(void)snprintf(target, sizeof(target), "../%s/diff", id);
+	if (r == 0 && symlinkat(target, o->links, s->link) < 0)
+		r = fail_errno(err, "layer %s: make link 'l/%s'", id, s->link);
+	s->published = r == 0;
+	overlay_stage_free(&s->base);
+	return r;
 }
 
 static int overlay_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
@@ -550,6 +593,7 @@ const struct driver_ops overlay_ops = {
 	.stage_new = overlay_stage_new,
 	.stage_entries = overlay_stage_entries,
 	.stage_seal = overlay_stage_seal,
+	.create = overlay_create,
 	.stage_publish = overlay_stage_publish,
 	.stage_free = overlay_stage_free,
 	.remove = overlay_remove,

@@ -102,25 +102,22 @@ static void new_container_done(struct new_container *c)
 	free(c->parent);
 }
 
-/* What the container stands on, as of now; publishing looks again. */
+/* What the container stands on. The caller holds images. */
 static int find_base(struct imbrex_store *s, const char *image, struct new_container *c,
 	struct imbrex_error *err)
 {
-	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_STRV names = { 0 };
 	struct record *rec;
 	size_t index;
 	int r;
 
-	r = store_hold(s, HOLD_IMAGES, &hold, err);
-	if (r < 0)
-		return r;
 	r = store_find_image(s, image, &index, err);
 	if (r < 0)
 		return r;
 	rec = &s->images.t.records[index];
 	if (record_list(rec, IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
+	new_container_done(c);
 	c->image = record_text(rec, IMAGE_ID);
 	c->parent = record_text(rec, IMAGE_LAYER);
 	c->image_name = strdup(names.n ? names.items[0] : "");
@@ -184,65 +181,113 @@ static int format_layer(const struct new_container *c, struct str *to)
 	return r < 0 ? r : str_printf(to, ",\"created\":\"%s\"}", now);
 }
 
-static int publish(struct imbrex_store *s, struct new_container *c, struct driver_stage *stage,
-	const struct imbrex_container_opts *opts, struct imbrex_error *err)
+/* The name is free and the layers are there. The caller holds all tables. */
+static int check_new(struct imbrex_store *s, const struct new_container *c, const char *name,
+	struct imbrex_error *err)
 {
-	AUTO_HOLD hold = HOLD_NONE;
-	AUTO_STR layer = STR_INIT(LIMIT_CONFIG_BYTES);
-	AUTO_STR container = STR_INIT(LIMIT_CONFIG_BYTES);
-	ptrdiff_t holder;
-	int r;
+	ptrdiff_t holder = name ? table_find_name(&s->containers.t, name) : -1;
 
-	if (format_layer(c, &layer) < 0 || format_container(c, opts, &container) < 0)
-		return fail_nomem(err);
-	r = store_hold(s, HOLD_LAYERS_W | HOLD_IMAGES | HOLD_CONTAINERS_W, &hold, err);
-	if (r < 0)
-		return r;
-	if (*c->parent && table_find_id(&s->layers.t, c->parent, strlen(c->parent)) < 0)
-		return fail(err, IMBREX_EBUSY, "image %s was removed meanwhile", c->image);
-	holder = opts->name ? table_find_name(&s->containers.t, opts->name) : -1;
 	if (holder >= 0) {
 		AUTO_FREE char *id = record_text(&s->containers.t.records[holder], CONTAINER_ID);
 
 		return fail(err, IMBREX_EEXIST, "container name '%s' is taken by container %s",
-			opts->name, id ? id : "?");
+			name, id ? id : "?");
 	}
-	r = stage->ops->stage_publish(stage, c->layer, err);
-	if (r == 0 && !opts->is_volatile)
-		r = store_sync_layers(s, err);
+	if (*c->parent && table_find_id(&s->layers.t, c->parent, strlen(c->parent)) < 0)
+		return fail(err, IMBREX_EBUSY, "image %s lost its layers meanwhile", c->image);
+	return 0;
+}
+
+static int record_new(struct imbrex_store *s, const struct new_container *c,
+	const struct imbrex_container_opts *opts, struct imbrex_error *err)
+{
+	AUTO_STR layer = STR_INIT(LIMIT_CONFIG_BYTES);
+	AUTO_STR container = STR_INIT(LIMIT_CONFIG_BYTES);
+	bool is_volatile = opts->is_volatile;
+	int r;
+
+	if (format_layer(c, &layer) < 0 || format_container(c, opts, &container) < 0)
+		return fail_nomem(err);
+	r = table_append(&s->layers.t, layer.data, layer.len, is_volatile, err);
 	if (r == 0)
-		r = table_append(&s->layers.t, layer.data, layer.len, opts->is_volatile, err);
-	if (r == 0)
-		r = table_append(
-			&s->containers.t, container.data, container.len, opts->is_volatile, err);
+		r = table_append(&s->containers.t, container.data, container.len, is_volatile, err);
 	if (r < 0)
 		return r;
-	s->layers.dirty[opts->is_volatile] = true;
-	s->containers.dirty[opts->is_volatile] = true;
+	s->layers.dirty[is_volatile] = true;
+	s->containers.dirty[is_volatile] = true;
 	return store_save_all(s, (struct store_table *[]){ &s->layers, &s->containers }, 2, err);
 }
 
-static int create(struct imbrex_store *s, const char *image,
+#define HOLD_NEW_CONTAINER (HOLD_LAYERS_W | HOLD_IMAGES | HOLD_CONTAINERS_W)
+
+/* Drivers whose empty layers cost nothing: everything in one hold. */
+static int create_in_place(struct imbrex_store *s, const char *image,
+	const struct imbrex_container_opts *opts, struct new_container *c, struct imbrex_error *err)
+{
+	struct driver_parent below = { 0 };
+	AUTO_HOLD hold = HOLD_NONE;
+	int r;
+
+	r = store_hold(s, HOLD_NEW_CONTAINER, &hold, err);
+	if (r == 0)
+		r = find_base(s, image, c, err);
+	if (r == 0)
+		r = check_new(s, c, opts->name, err);
+	if (r < 0)
+		return r;
+	below.id = *c->parent ? c->parent : NULL;
+	r = s->driver->ops->create(s->driver, c->layer, &below, !opts->is_volatile, err);
+	if (r == 0 && !opts->is_volatile)
+		r = store_sync_layers(s, err);
+	return r < 0 ? r : record_new(s, c, opts, err);
+}
+
+/* Drivers that copy: the copy is made while nothing is held. */
+static int create_staged(struct imbrex_store *s, const char *image,
 	const struct imbrex_container_opts *opts, struct new_container *c, struct tempdir *temp,
 	struct imbrex_error *err)
 {
 	AUTO_STAGE struct driver_stage *stage = NULL;
 	struct driver_parent below = { 0 };
+	AUTO_HOLD hold = HOLD_NONE;
 	int r;
 
-	if (random_id(c->id) < 0 || random_id(c->layer) < 0)
-		return fail(err, IMBREX_EFAIL, "no random numbers from the kernel");
-	r = find_base(s, image, c, err);
+	r = store_hold(s, HOLD_IMAGES, &hold, err);
+	if (r == 0)
+		r = find_base(s, image, c, err);
 	if (r < 0)
 		return r;
-	if (*c->parent)
-		below.id = c->parent;
+	store_release(&hold);
+	below.id = *c->parent ? c->parent : NULL;
 	r = s->driver->ops->stage_new(s->driver, temp, &below, &stage, err);
 	if (r == 0)
 		r = stage->ops->stage_seal(stage, &below, /* sync= */ !opts->is_volatile, err);
+	if (r == 0)
+		r = store_hold(s, HOLD_NEW_CONTAINER, &hold, err);
+	if (r == 0)
+		r = check_new(s, c, opts->name, err);
+	if (r == 0)
+		r = stage->ops->stage_publish(stage, c->layer, err);
+	if (r == 0 && !opts->is_volatile)
+		r = store_sync_layers(s, err);
+	return r < 0 ? r : record_new(s, c, opts, err);
+}
+
+static int create_with_temp(struct imbrex_store *s, const char *image,
+	const struct imbrex_container_opts *opts, struct new_container *c, struct imbrex_error *err)
+{
+	struct tempdir *temp = NULL;
+	char root[NAME_MAX];
+	int r;
+
+	driver_temp_root(s->driver, root, sizeof(root));
+	r = tempdir_new(s->graphfd, root, &temp, err);
 	if (r < 0)
-		return wrap(err, r, "container on image %s", c->image);
-	return publish(s, c, stage, opts, err);
+		return r;
+	r = create_staged(s, image, opts, c, temp, err);
+	tempdir_free(temp);
+	(void)unlinkat(s->graphfd, root, AT_REMOVEDIR); /* see drop_trash() */
+	return r;
 }
 
 PUBLIC int imbrex_container_create(struct imbrex_store *s, const char *image,
@@ -250,8 +295,6 @@ PUBLIC int imbrex_container_create(struct imbrex_store *s, const char *image,
 {
 	static const struct imbrex_container_opts none = { 0 };
 	struct new_container c = { 0 };
-	struct tempdir *temp = NULL;
-	char root[NAME_MAX];
 	char *id;
 	int r;
 
@@ -260,19 +303,18 @@ PUBLIC int imbrex_container_create(struct imbrex_store *s, const char *image,
 	if (s->read_only)
 		return fail(err, IMBREX_EPERM, "the store at %s was opened read-only",
 			s->config.graphroot);
-	driver_temp_root(s->driver, root, sizeof(root));
-	r = tempdir_new(s->graphfd, root, &temp, err);
-	if (r < 0)
-		return r;
-	r = create(s, image, opts, &c, temp, err);
-	tempdir_free(temp);
-	(void)unlinkat(s->graphfd, root, AT_REMOVEDIR); /* see drop_trash() */
-	new_container_done(&c);
-	if (r < 0)
-		return r;
+	if (random_id(c.id) < 0 || random_id(c.layer) < 0)
+		return fail(err, IMBREX_EFAIL, "no random numbers from the kernel");
 	id = strdup(c.id);
 	if (!id)
 		return fail_nomem(err);
+	r = s->driver->ops->create ? create_in_place(s, image, opts, &c, err)
+				   : create_with_temp(s, image, opts, &c, err);
+	new_container_done(&c);
+	if (r < 0) {
+		free(id);
+		return wrap(err, r, "container on image %s", image);
+	}
 	*ret_id = id;
 	return 0;
 }
