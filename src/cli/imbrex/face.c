@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The native face: its verbs, grouped by what they are about. */
+#include "cli/imbrex/verbs.h"
+
+static const struct verb *const image_verbs[] = { &verb_pull, &verb_images, &verb_layers,
+	&verb_inspect, &verb_history, &verb_tag, &verb_untag, &verb_rmi, NULL };
+static const struct verb *const container_verbs[] = { &verb_run, &verb_create, &verb_ps,
+	&verb_mount, &verb_umount, &verb_rm, NULL };
+static const struct verb *const store_verbs[] = { &verb_df, &verb_info, &verb_check, &verb_gc,
+	NULL };
+static const struct verb *const other_verbs[] = { &verb_unshare, &verb_completion, &verb_version,
+	&verb_help, NULL };
+
+static const struct verb_group groups[] = {
+	{ "Images", image_verbs },
+	{ "Containers", container_verbs },
+	{ "The store", store_verbs },
+	{ "Other", other_verbs },
+	{ NULL },
+};
+
+static const struct verb *const hidden[] = { &verb_names, NULL };
+
+const struct face face_imbrex = {
+	.name = "imbrex",
+	.summary = "Keep container images in a podman-compatible store, and run programs in them.",
+	.groups = groups,
+	.hidden = hidden,
+};
