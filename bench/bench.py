@@ -1,0 +1,457 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measure imbrex beside its peers, in one run on one machine, and write docs/BENCHMARKS.md.
+
+usage: bench/bench.py [--imbrex PROGRAM] [--floor PROGRAM] [--work DIR] [--rounds N] [--quick]
+                      [--growth N,N,...] [--output DIR]
+
+Needs root, a few gigabytes below DIR, and the peers (tools/setup). It makes its images from Debian
+packages and starts a registry on a free port of the loopback interface by itself. Stores are
+removed at the end only: ext4 searches longer for inodes that were freed seconds ago, which would be
+charged to whoever comes next.
+"""
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(HERE)
+BIG = ["gcc", "g++", "make", "git", "libc6-dev", "ca-certificates"]
+SIBLING = ["python3", "ca-certificates"]
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def die(text):
+    sys.exit(f"bench: {text}")
+
+
+class Run:
+    """One finished command: wall seconds, core seconds, peak memory of its largest process."""
+
+    def __init__(self, command, env=None):
+        start = time.monotonic()
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, env=env) as child:
+            self.output = child.stdout.read().decode(errors="replace")
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        self.wall = time.monotonic() - start
+        self.cpu = usage.ru_utime + usage.ru_stime
+        self.peak_kib = usage.ru_maxrss
+        if child.returncode != 0:
+            die(f"{' '.join(command)} failed with {child.returncode}:\n{self.output}")
+
+
+class Median:
+    def __init__(self, runs):
+        self.wall = statistics.median(r.wall for r in runs)
+        self.cpu = statistics.median(r.cpu for r in runs)
+        self.peak_mib = max(r.peak_kib for r in runs) / 1024
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.work = os.path.abspath(options.work)
+        self.rounds = options.rounds
+        self.stores = 0
+        self.rows = []
+        self.registry = None
+        self.port = None
+        os.makedirs(self.work, exist_ok=True)
+
+    # ---- commands of each program ------------------------------------------------------
+
+    def fresh(self):
+        """A new place for a store. Never one that was used before."""
+        self.stores += 1
+        path = f"{self.work}/stores/{os.getpid()}-{self.stores}"
+        os.makedirs(path)
+        return path
+
+    def imbrex(self, store, *words):
+        return [self.options.imbrex, "--root", f"{store}/root", "--runroot", f"{store}/run",
+                "--driver", "overlay", "--quiet"] + list(words)
+
+    def podman(self, store, *words):
+        return ["podman", "--root", f"{store}/root", "--runroot", f"{store}/run",
+                "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs",
+                "--events-backend", "file"] + list(words)
+
+    def storage(self, store, *words):
+        return ["containers-storage", "--graph", f"{store}/root", "--run", f"{store}/run",
+                "--storage-driver", "overlay"] + list(words)
+
+    # ---- images and registry -----------------------------------------------------------
+
+    def images(self):
+        layout = f"{self.work}/images/gzip"
+        if not os.path.exists(f"{self.work}/images/done"):
+            shutil.rmtree(f"{self.work}/images", ignore_errors=True)
+            os.makedirs(f"{self.work}/images")
+            for tag, packages in (("big", BIG), ("sibling", SIBLING), ("small", [])):
+                say(f"making image {tag}")
+                Run([f"{TOP}/tools/make-image", f"{layout}-{tag}:{tag}"] + packages)
+                Run(["skopeo", "copy", "-q", "--insecure-policy", "--dest-compress-format", "zstd",
+                     "--dest-compress-level", "3", f"oci:{layout}-{tag}:{tag}",
+                     f"oci:{self.work}/images/zstd-{tag}:{tag}"])
+            with open(f"{self.work}/images/done", "w", encoding="ascii"):
+                pass
+
+    def start_registry(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        conf = f"{self.work}/registry.yml"
+        with open(conf, "w", encoding="ascii") as f:
+            f.write("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+                    f"storage: {{filesystem: {{rootdirectory: {self.work}/registry}}}}\n"
+                    f"http: {{addr: 127.0.0.1:{self.port}}}\n")
+        self.registry = subprocess.Popen(["docker-registry", "serve", conf],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        else:
+            die("the registry did not start")
+        for kind in ("gzip", "zstd"):
+            for tag in ("big", "sibling", "small"):
+                Run(["skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
+                     "--preserve-digests", f"oci:{self.work}/images/{kind}-{tag}:{tag}",
+                     f"docker://127.0.0.1:{self.port}/bench/{tag}:{kind}"])
+
+    def reference(self, tag, kind):
+        return f"docker://127.0.0.1:{self.port}/bench/{tag}:{kind}"
+
+    # ---- measuring ---------------------------------------------------------------------
+
+    def interleaved(self, contenders, rounds=None):
+        """contenders: name -> function that returns a Run. Rounds go around, so that a slow
+        minute of the machine is everybody's."""
+        runs = {name: [] for name in contenders}
+        for _ in range(rounds or self.rounds):
+            for name, once in contenders.items():
+                os.sync()
+                runs[name].append(once())
+        return {name: Median(r) for name, r in runs.items()}
+
+    def row(self, title, medians, unit="s", target=""):
+        ours = medians["imbrex"]
+        peers = {n: m for n, m in medians.items() if n != "imbrex"}
+        self.rows.append((title, ours, peers, unit, target))
+        scale = 1000 if unit == "ms" else 1
+        say(f"{title}: imbrex {ours.wall * scale:.2f} {unit}, " + ", ".join(
+            f"{n} {m.wall * scale:.2f} {unit} ({m.wall / ours.wall:.1f} x)"
+            for n, m in peers.items()))
+
+    def cold(self, kind):
+        ref = self.reference("big", kind)
+        contenders = {
+            "imbrex": lambda: Run(self.imbrex(self.fresh(), "pull", "--tls-verify=false", ref)),
+            "podman": lambda: Run(self.podman(self.fresh(), "pull", "-q", "--tls-verify=false",
+                                              ref)),
+        }
+        if kind == "gzip":
+            contenders["skopeo"] = self.skopeo_once
+            contenders["umoci (no network)"] = lambda: Run(
+                ["umoci", "unpack", "--image", f"{self.work}/images/gzip-big:big",
+                 f"{self.fresh()}/bundle"])
+            contenders["gzip -dc, tar x (no network, no hash)"] = self.floor_by_tools
+        self.row(f"cold pull, {kind}", self.interleaved(contenders),
+                 target="podman / 4" if kind == "gzip" else "podman / 5")
+
+    def skopeo_once(self):
+        store = self.fresh()
+        return Run(["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false",
+                    self.reference("big", "gzip"),
+                    f"containers-storage:[overlay@{store}/root+{store}/run]localhost/big:1"])
+
+    def layers(self, tag, kind):
+        layout = f"{self.work}/images/{kind}-{tag}"
+        with open(f"{layout}/index.json", encoding="utf-8") as f:
+            digest = json.load(f)["manifests"][0]["digest"]
+        with open(f"{layout}/blobs/{digest.replace(':', '/')}", encoding="utf-8") as f:
+            return [(f"{layout}/blobs/{d['digest'].replace(':', '/')}", d["size"])
+                    for d in json.load(f)["layers"]]
+
+    def floor_by_tools(self):
+        base = self.fresh()
+        script = ""
+        for i, (path, _) in enumerate(self.layers("big", "gzip")):
+            os.mkdir(f"{base}/{i}")
+            script += f"gzip -dc {path} | tar x -C {base}/{i} & "
+        return Run(["sh", "-c", script + "wait"])
+
+    def warm(self):
+        store = {n: self.fresh() for n in ("imbrex", "podman")}
+        big, sibling = self.reference("big", "gzip"), self.reference("sibling", "gzip")
+        pulls = {
+            "imbrex": lambda ref: Run(self.imbrex(store["imbrex"], "pull", "--tls-verify=false",
+                                                  ref)),
+            "podman": lambda ref: Run(self.podman(store["podman"], "pull", "-q",
+                                                  "--tls-verify=false", ref)),
+        }
+        for pull in pulls.values():
+            pull(big)
+        self.row("pull again, all layers present",
+                 self.interleaved({n: (lambda p=p: p(big)) for n, p in pulls.items()}),
+                 target="podman / 10")
+        self.row("pull of a sibling with a shared base", self.interleaved(
+            {n: (lambda p=p: p(sibling)) for n, p in pulls.items()}, rounds=1))
+
+    def small_store(self):
+        store = self.fresh()
+        Run(self.imbrex(store, "pull", f"oci:{self.work}/images/gzip-small:small", "small"))
+        return store
+
+    def small_operations(self):
+        store = self.small_store()
+        many = max(self.rounds * 6, 12)
+        self.row("create a container", self.interleaved({
+            "imbrex": lambda: Run(self.imbrex(store, "create", "small")),
+            "containers-storage": lambda: Run(self.storage(store, "create-container",
+                                                           "localhost/small:latest")),
+            "podman": lambda: Run(self.podman(store, "create", "-q", "--ulimit",
+                                              "nofile=1024:1024", "small", "true")),
+        }, many), unit="ms", target="3 ms; containers-storage / 3")
+        store = self.small_store()
+        self.row("list images", self.interleaved({
+            "imbrex": lambda: Run(self.imbrex(store, "images")),
+            "containers-storage": lambda: Run(self.storage(store, "images")),
+            "podman": lambda: Run(self.podman(store, "images")),
+        }, many), unit="ms", target="2 ms")
+        self.row("start-up (version)", self.interleaved({
+            "imbrex": lambda: Run([self.options.imbrex, "version"]),
+            "containers-storage": lambda: Run(["containers-storage", "version"]),
+            "podman": lambda: Run(["podman", "--version"]),
+        }, many), unit="ms", target="2 ms, 6 MiB")
+        self.run_rows(store, many)
+
+    def run_rows(self, store, many):
+        name = Run(self.imbrex(store, "create", "small")).output.strip()
+        tree = Run(self.imbrex(store, "mount", name)).output.strip()
+        self.row("run /bin/true in an existing container", self.interleaved({
+            "imbrex": lambda: Run(self.imbrex(store, "start", name, "/bin/true")),
+            "bwrap": lambda: Run(["bwrap", "--unshare-all", "--bind", tree, "/", "--proc", "/proc",
+                                  "--dev", "/dev", "/bin/true"]),
+            "chroot": lambda: Run(["chroot", tree, "/bin/true"]),
+        }, many), unit="ms", target="bwrap x 2")
+        self.row("run /bin/true in a new container", self.interleaved({
+            "imbrex": lambda: Run(self.imbrex(store, "run", "small", "/bin/true")),
+            "podman": lambda: Run(self.podman(store, "--runtime", "runc", "run", "--rm",
+                                              "--network", "none", "--ulimit", "nofile=1024:1024",
+                                              "--ulimit", "nproc=1024:1024", "small",
+                                              "/bin/true")),
+        }, many), unit="ms")
+        Run(self.imbrex(store, "umount", name))
+
+    # ---- growth ------------------------------------------------------------------------
+
+    def grow(self, store, n_layers):
+        """Add made-up records, ten layers an image, until there are n_layers of them."""
+        layers_file = f"{store}/root/overlay-layers/layers.json"
+        images_file = f"{store}/root/overlay-images/images.json"
+        with open(layers_file, encoding="utf-8") as f:
+            layers = json.load(f)
+        with open(images_file, encoding="utf-8") as f:
+            images = json.load(f)
+        now = "2026-01-02T03:04:05.678901234Z"
+        n = 0
+        while len(layers) < n_layers:
+            parent = None
+            for _ in range(min(10, n_layers - len(layers))):
+                name = hashlib.sha256(f"layer {n}".encode()).hexdigest()
+                n += 1
+                record = {"id": name}
+                if parent:
+                    record["parent"] = parent
+                digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+                record.update({"created": now, "compressed-diff-digest": digest,
+                               "compressed-size": 1234567, "diff-digest": digest,
+                               "diff-size": 2345678, "compression": 2, "uidset": [0],
+                               "gidset": [0]})
+                layers.append(record)
+                parent = name
+            image = hashlib.sha256(f"image {n}".encode()).hexdigest()
+            key = f"sha256:{image}"
+            images.append({"id": image, "digest": key, "names": [f"localhost/made-up:{n}"],
+                           "layer": parent, "metadata": "{}", "big-data-names": [key],
+                           "big-data-sizes": {key: 512}, "big-data-digests": {key: key},
+                           "created": now})
+        for path, records in ((layers_file, layers), (images_file, images)):
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(records, f, separators=(",", ":"))
+            # A stamp that nobody has seen, so that everybody reads anew.
+            lock = path.replace(".json", ".lock")
+            with open(lock, "wb") as f:
+                f.write(os.urandom(64))
+
+    def growth(self):
+        table = []
+        for n in self.options.growth:
+            store = self.small_store()
+            self.grow(store, n)
+            rounds = 5 if n < 10000 else 3
+            listing = self.interleaved({
+                "imbrex": lambda: Run(self.imbrex(store, "images", "--json")),
+                "containers-storage": lambda: Run(self.storage(store, "images")),
+                "podman": lambda: Run(self.podman(store, "images")),
+            }, rounds)
+            create = self.interleaved({
+                "imbrex": lambda: Run(self.imbrex(store, "create", "localhost/small:latest")),
+                "containers-storage": lambda: Run(self.storage(store, "create-container",
+                                                               "localhost/small:latest")),
+                "podman": lambda: Run(self.podman(store, "create", "-q", "--ulimit",
+                                                  "nofile=1024:1024", "localhost/small:latest",
+                                                  "true")),
+            }, rounds)
+            table.append((n, listing, create))
+            say(f"{n} layers: list " + ", ".join(f"{k} {m.wall * 1000:.1f} ms"
+                                                 for k, m in listing.items()) +
+                "; create " + ", ".join(f"{k} {m.wall * 1000:.1f} ms"
+                                        for k, m in create.items()))
+        return table
+
+    def plot(self, table, output):
+        data = f"{self.work}/growth.dat"
+        with open(data, "w", encoding="ascii") as f:
+            for n, listing, create in table:
+                f.write(f"{n} " + " ".join(f"{m.wall * 1000:.3f}" for m in
+                                           list(listing.values()) + list(create.values())) + "\n")
+        names = [f"list, {k}" for k in table[0][1]] + [f"create, {k}" for k in table[0][2]]
+        lines = ", ".join(f"'{data}' using 1:{i + 2} with linespoints title '{name}'"
+                          for i, name in enumerate(names))
+        script = ("set terminal svg size 800,500\nset logscale xy\nset key outside\n"
+                  "set xlabel 'layers in the store'\nset ylabel 'milliseconds'\nset grid\n"
+                  f"set output '{output}'\nplot {lines}\n")
+        subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+    # ---- report ------------------------------------------------------------------------
+
+    def floor(self):
+        layers = [path for path, _ in self.layers("big", "gzip")]
+        return json.loads(Run([self.options.floor, self.fresh()] + layers).output)
+
+    def report(self, floor, table):
+        out = ["# Benchmarks", "",
+               "Written by `make bench` (`bench/bench.py`); every figure below comes from one run "
+               "of it, all programs side by side, rounds interleaved, medians.", ""]
+        layers = self.layers("big", "gzip")
+        out += [f"* machine: {os.cpu_count()} CPUs, {machine()}, Linux {platform.release()}",
+                f"* peers: {', '.join(versions())}",
+                f"* rounds: {self.rounds} for pulls; image `big`: {len(layers)} layers, "
+                f"{sum(s for _, s in layers) / 1e6:.0f} MB gzip, {floor['tar_bytes'] / 1e6:.0f} MB "
+                f"tar, {floor['entries']} entries, from a registry on loopback", "",
+                "| work | imbrex | core s | peak MiB | peers (their time / ours; core s; peak MiB) "
+                "| target |", "|---|---|---|---|---|---|"]
+        for title, ours, peers, unit, target in self.rows:
+            scale, digits = (1000, 1) if unit == "ms" else (1, 2)
+            out.append(
+                f"| {title} | {ours.wall * scale:.{digits}f} {unit} | {ours.cpu:.2f} | "
+                f"{ours.peak_mib:.0f} | " + "; ".join(
+                    f"{n} {m.wall * scale:.{digits}f} {unit} (**{m.wall / ours.wall:.1f} x**; "
+                    f"{m.cpu:.2f}; {m.peak_mib:.0f})" for n, m in peers.items()) +
+                f" | {target} |")
+        out += ["", "## The floor of a cold pull", "",
+                "What the bytes of `big` cost on one core, measured stage by stage by "
+                "`bench/floor.c` on data in memory:", "",
+                "| stage | core seconds |", "|---|---|"]
+        for key in ("inflate", "hash_blob", "hash_tar", "write", "sync"):
+            out.append(f"| {key.replace('_', ' ')} | {floor[key]:.2f} |")
+        cold = self.rows[0][1].wall
+        cores = os.cpu_count()
+        bound = (floor["inflate"] + floor["hash_blob"] + floor["hash_tar"] +
+                 floor["write"]) / cores + floor["sync"]
+        out += ["", f"Spread over {cores} cores, plus the sync at the end: {bound:.2f} s. "
+                    f"The cold pull above took {cold:.2f} s, {cold / bound:.2f} times that.", ""]
+        if table:
+            out += ["## Growth with the store", "", "![growth](bench-growth.svg)", "",
+                    "| layers | " + " | ".join(f"list, {k} ms" for k in table[0][1]) + " | " +
+                    " | ".join(f"create, {k} ms" for k in table[0][2]) + " |",
+                    "|---" * (1 + len(table[0][1]) + len(table[0][2])) + "|"]
+            for n, listing, create in table:
+                out.append(f"| {n} | " + " | ".join(
+                    f"{m.wall * 1000:.1f}" for m in
+                    list(listing.values()) + list(create.values())) + " |")
+            self.plot(table, f"{self.options.output}/bench-growth.svg")
+        path = f"{self.options.output}/BENCHMARKS.md"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n".join(out) + "\n")
+        say(f"wrote {path}")
+
+    def close(self):
+        if self.registry:
+            self.registry.send_signal(signal.SIGTERM)
+            self.registry.wait()
+        stores = f"{self.work}/stores"
+        if os.path.isdir(stores):
+            with open("/proc/self/mountinfo", encoding="utf-8") as f:
+                mounts = [line.split()[4] for line in f if f" {stores}/" in line]
+            for mount in sorted(mounts, reverse=True):
+                subprocess.run(["umount", "-l", mount], check=False)
+            shutil.rmtree(stores, ignore_errors=True)
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def versions():
+    for name, words in (("podman", ["podman", "--version"]), ("skopeo", ["skopeo", "--version"]),
+                        ("umoci", ["umoci", "--version"]), ("bwrap", ["bwrap", "--version"])):
+        got = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
+        yield f"{name} {got.split()[-1] if name != 'skopeo' else got.split()[2]}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--imbrex", default=f"{TOP}/build/imbrex")
+    parser.add_argument("--floor", default=f"{TOP}/build/bench/floor")
+    parser.add_argument("--work", default=f"{TOP}/build/bench-work")
+    parser.add_argument("--output", default=f"{TOP}/docs")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--growth", default="1,100,10000,50000")
+    parser.add_argument("--quick", action="store_true", help="one round, little growth")
+    options = parser.parse_args()
+    options.growth = [int(n) for n in options.growth.split(",")]
+    if options.quick:
+        options.rounds, options.growth = 1, [1, 1000]
+    if os.geteuid() != 0:
+        die("needs root: podman and the overlay driver are measured as root")
+    bench = Bench(options)
+    try:
+        bench.images()
+        bench.start_registry()
+        bench.cold("gzip")
+        bench.cold("zstd")
+        bench.warm()
+        bench.small_operations()
+        table = bench.growth()
+        bench.report(bench.floor(), table)
+    finally:
+        bench.close()
+
+
+if __name__ == "__main__":
+    main()
