@@ -17,7 +17,7 @@ all: $(BUILD)/build.ninja ## build build/imbrex and the library
 
 $(BUILD)/build.ninja:
 	@tools/setup --check build || { echo "install them with: make setup"; exit 1; }
-	meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX)
+	meson setup $(BUILD) --buildtype=release -Dtests=disabled --prefix=$(PREFIX)
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
