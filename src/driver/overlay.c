@@ -464,24 +464,41 @@ static void find_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_L
 		search_link(o, id, ret);
 }
 
+/*
+ * The home as a temporary directory's mount sees it. Peers bind the home onto itself at any time,
+ * and names move within one mount only; "<home>/tempdirs/<name>" leads up on its own.
+ */
+static int home_of(const struct tempdir *temp, struct imbrex_error *err)
+{
+	int fd = openat(tempdir_fd(temp), "../..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? fail_errno(err, "open the overlay home") : fd;
+}
+
 static int overlay_remove(
 	struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);
 	char link[OVERLAY_LINK_LEN + 1];
+	AUTO_CLOSE int home = -EBADF;
+	AUTO_CLOSE int links = -EBADF;
 	int r;
 
 	r = overlay_check_id(id, err);
 	if (r < 0)
 		return r;
 	overlay_stop_reading(o);
+	home = home_of(trash, err);
+	if (home < 0)
+		return home;
 	find_link(o, id, link);
-	if (link[0]) {
-		r = tempdir_stage_deletion(trash, o->links, link, err);
+	links = link[0] ? open_dir_at(home, "l", err) : -EBADF;
+	if (links >= 0) {
+		r = tempdir_stage_deletion(trash, links, link, err);
 		if (r < 0 && r != IMBREX_ENOENT)
 			return wrap(err, r, "layer %s", id);
 	}
-	r = tempdir_stage_deletion(trash, o->homes[0].fd, id, err);
+	r = tempdir_stage_deletion(trash, home, id, err);
 	if (r < 0 && r != IMBREX_ENOENT)
 		return wrap(err, r, "layer %s", id);
 	return 0;
@@ -492,15 +509,19 @@ static int overlay_stage_publish(
 {
 	struct overlay_stage *s = stage_of(base);
 	struct overlay *o = s->o;
+	AUTO_CLOSE int home = -EBADF;
 	char target[256];
 	int r;
 
 	assert(s->sealed && !s->published);
+	home = home_of(s->temp, err);
+	if (home < 0)
+		return home;
 	/* An orphan of that name. Looked for first: removing it may have to search all of l/. */
-	r = exists_at(o->homes[0].fd, id) ? overlay_remove(&o->base, id, s->temp, err) : 0;
+	r = exists_at(home, id) ? overlay_remove(&o->base, id, s->temp, err) : 0;
 	if (r < 0)
 		return r;
-	if (renameat(s->at, s->name, o->homes[0].fd, id) < 0)
+	if (renameat(s->at, s->name, home, id) < 0)
 		return fail_errno(err, "layer %s: move into '%s'", id, o->homes[0].path);
 	s->published = true;
 	(void)snprintf(target, sizeof(target), "../%s/diff", id);
