@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Are tar-split lines written as containers/storage writes them, and read with care? */
-#include <openssl/sha.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "base/hex.h"
 #include "base/limits.h"
 #include "format/tar_harness.h"
@@ -14,12 +14,12 @@
 /* Behind ours: it defines fail(). */
 #include <cmocka.h>
 
-static void sha256_hex(const struct str *s, char ret[65])
+static void sha256_hex(const struct str *s, char ret[HASH_HEX_MAX])
 {
-	unsigned char sum[SHA256_DIGEST_LENGTH];
+	struct hash_value sum;
 
-	(void)SHA256((const unsigned char *)str_text(s), s->len, sum);
-	hex_encode(sum, sizeof(sum), ret);
+	must(hash_bytes(HASH_SHA256, str_text(s), s->len, &sum));
+	(void)hash_hex(&sum, ret);
 }
 
 /* docs/formats/tar-split.md, the worked example: made by Python, imported by podman. */
@@ -27,7 +27,7 @@ static void test_the_worked_example_is_byte_exact(UNUSED void **state)
 {
 	static const size_t chunks[] = { 1, 511, 512, 2048, 3000, 10240 };
 	AUTO_STR tar = STR_INIT(TEXT_MAX);
-	char hex[65];
+	char hex[HASH_HEX_MAX];
 	size_t i;
 
 	put_block(&tar, &(struct block){ .name = "a", .size = 3 });
