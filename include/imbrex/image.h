@@ -14,14 +14,14 @@ extern "C" {
 
 /* Zero means default everywhere. */
 struct imbrex_pull_opts {
-	const char *name;       /* name in the store, completed as podman does; NULL: the source's */
-	const char *platform;   /* "os/arch[/variant]"; NULL: this machine */
-	unsigned int jobs;      /* layers at a time; 0: one per core, at least three */
-	int tls_verify;         /* 1 yes, -1 no, 0 as registries.conf says */
-	const char *creds;      /* "user:password"; NULL: from the credential files */
-	const char *authfile;   /* in place of the default credential files */
-	const char *cert_dir;   /* in place of certs.d */
-	bool no_sync;           /* do not sync content before it is published (tests, throw-away) */
+	const char *name;     /* name in the store, completed as podman does; NULL: the source's */
+	const char *platform; /* "os/arch[/variant]"; NULL: this machine */
+	unsigned int jobs;    /* layers at a time; 0: one per core, at least three */
+	int tls_verify;       /* 1 yes, -1 no, 0 as registries.conf says */
+	const char *creds;    /* "user:password"; NULL: from the credential files */
+	const char *authfile; /* in place of the default credential files */
+	const char *cert_dir; /* in place of certs.d */
+	bool no_sync;         /* do not sync content before it is published (tests, throw-away) */
 	imbrex_progress_fn progress; /* may be NULL */
 	void *progress_userdata;
 };
@@ -39,7 +39,7 @@ IMBREX_API int imbrex_pull(struct imbrex_store *s, const char *source,
 	__attribute__((warn_unused_result));
 
 struct imbrex_history {
-	char *created;      /* RFC 3339, "" if absent */
+	char *created; /* RFC 3339, "" if absent */
 	char *created_by;
 	char *comment;
 	bool empty_layer;

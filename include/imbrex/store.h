@@ -28,12 +28,13 @@ struct imbrex_store;
 
 /* Zero means: as storage.conf and its environment say, the way podman reads them. */
 struct imbrex_store_opts {
-	const char *graphroot;           /* persistent data */
-	const char *runroot;             /* lost at reboot; NULL with graphroot set: the default */
-	const char *driver;              /* "overlay", "vfs"; NULL: configured, or by what is there */
-	const char *config_file;         /* storage.conf to read in place of the default search */
-	const char *const *storage_opts; /* "key=value", NULL terminated; replace the configured ones */
-	bool read_only;                  /* never write, not even lock files or directories */
+	const char *graphroot;   /* persistent data */
+	const char *runroot;     /* lost at reboot; NULL with graphroot set: the default */
+	const char *driver;      /* "overlay", "vfs"; NULL: configured, or by what is there */
+	const char *config_file; /* storage.conf to read in place of the default search */
+	const char *const
+		*storage_opts; /* "key=value"s, NULL at the end; replace those configured */
+	bool read_only;        /* never write, not even lock files or directories */
 };
 
 /*
@@ -65,10 +66,10 @@ struct imbrex_layer {
 	char *compressed_digest; /* digest of the blob it came from; "" if unknown */
 	int64_t diff_size_bytes; /* uncompressed tar; -1 if unknown */
 	int64_t compressed_size_bytes; /* -1 if unknown */
-	int compression;         /* 0 none, 1 bzip2, 2 gzip, 3 xz, 4 zstd */
-	bool incomplete;         /* a crashed or running writer's; unusable */
+	int compression;               /* 0 none, 1 bzip2, 2 gzip, 3 xz, 4 zstd */
+	bool incomplete;               /* a crashed or running writer's; unusable */
 	int mount_count;
-	char *mount_path;        /* "" if not mounted */
+	char *mount_path; /* "" if not mounted */
 };
 
 IMBREX_API int imbrex_layers_list(struct imbrex_store *s, struct imbrex_layer **ret, size_t *ret_n,
@@ -79,11 +80,11 @@ IMBREX_API void imbrex_layers_free(struct imbrex_layer *layers, size_t n);
 
 struct imbrex_image {
 	char *id;
-	char *digest;        /* of the manifest; "" if none */
-	char **names;        /* NULL terminated, never NULL */
-	char *created;       /* RFC 3339 */
-	char *layer;         /* top layer id; "" for an image without layers */
-	int64_t size_bytes;  /* sum of uncompressed layers and of the documents; -1 if unknown */
+	char *digest;       /* of the manifest; "" if none */
+	char **names;       /* NULL terminated, never NULL */
+	char *created;      /* RFC 3339 */
+	char *layer;        /* top layer id; "" for an image without layers */
+	int64_t size_bytes; /* sum of uncompressed layers and of the documents; -1 if unknown */
 	size_t n_layers;
 };
 
@@ -125,14 +126,14 @@ IMBREX_API int imbrex_image_config(struct imbrex_store *s, const char *image, ch
 
 struct imbrex_container {
 	char *id;
-	char **names;      /* NULL terminated, never NULL */
-	char *image;       /* id; "" if none */
-	char *image_name;  /* a name of that image, as far as known; "" otherwise */
-	char *layer;       /* id of the writable layer */
-	char *created;     /* RFC 3339 */
+	char **names;     /* NULL terminated, never NULL */
+	char *image;      /* id; "" if none */
+	char *image_name; /* a name of that image, as far as known; "" otherwise */
+	char *layer;      /* id of the writable layer */
+	char *created;    /* RFC 3339 */
 	bool is_volatile;
 	int mount_count;
-	char *mount_path;  /* "" if not mounted */
+	char *mount_path; /* "" if not mounted */
 };
 
 IMBREX_API int imbrex_containers_list(struct imbrex_store *s, struct imbrex_container **ret,

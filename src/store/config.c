@@ -249,12 +249,15 @@ static int read_file(
 static char *home_of(uid_t uid)
 {
 	const char *home = getenv("HOME");
-	struct passwd *pw;
+	struct passwd pw;
+	struct passwd *found = NULL;
+	char text[4096]; /* a line of passwd; a longer one counts as none */
 
 	if (home && *home == '/')
 		return strdup(home);
-	pw = getpwuid(uid);
-	return strdup(pw && pw->pw_dir ? pw->pw_dir : "/");
+	if (getpwuid_r(uid, &pw, text, sizeof(text), &found) != 0 || !found)
+		return strdup("/");
+	return strdup(pw.pw_dir);
 }
 
 /* "$VARIABLE/containers" or "<home>/<fallback>/containers". */

@@ -17,7 +17,7 @@ enum entry_type {
 	ENTRY_FILE = 1,
 	ENTRY_DIR,
 	ENTRY_SYMLINK,
-	ENTRY_HARDLINK,  /* `link` is the clean path of an earlier entry (or of a lower layer) */
+	ENTRY_HARDLINK, /* `link` is the clean path of an earlier entry (or of a lower layer) */
 	ENTRY_CHAR,
 	ENTRY_BLOCK,
 	ENTRY_FIFO,
@@ -34,17 +34,17 @@ struct entry_xattr {
 struct entry {
 	const char *path;
 	enum entry_type type;
-	uint32_t mode;       /* 07777 bits only */
-	uint32_t uid;        /* as in the archive, before any id map */
+	uint32_t mode; /* 07777 bits only */
+	uint32_t uid;  /* as in the archive, before any id map */
 	uint32_t gid;
-	uint32_t dev_major;  /* ENTRY_CHAR, ENTRY_BLOCK */
+	uint32_t dev_major; /* ENTRY_CHAR, ENTRY_BLOCK */
 	uint32_t dev_minor;
 	uint64_t size_bytes; /* ENTRY_FILE: bytes that data() will carry in sum */
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
-	int64_t atime_sec;   /* equals mtime when the source has none */
+	int64_t atime_sec; /* equals mtime when the source has none */
 	uint32_t atime_nsec;
-	const char *link;    /* symlink target verbatim, or hard link path; else NULL */
+	const char *link; /* symlink target verbatim, or hard link path; else NULL */
 	const struct entry_xattr *xattrs; /* n_xattrs of them */
 	size_t n_xattrs;
 };

@@ -10,6 +10,7 @@ import sys
 import house
 
 RULES = "docs/layers.txt"
+SHOWN = "docs/ARCHITECTURE.md"
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 
 
@@ -55,6 +56,15 @@ def check_file(tree, name, module, rules, used):
             used[module].add(top)
 
 
+def check_shown(tree, rules):
+    """The table of the architecture says the same."""
+    rows = {m.group(1): set(m.group(2).split()) - {"nothing"}
+            for m in re.finditer(r"^\| `(\w+)` \|.*\| ([\w ]+) \|$", tree.text(SHOWN), re.M)}
+    for module in sorted(set(rules) | set(rows)):
+        if rows.get(module) != rules.get(module):
+            tree.problem(SHOWN, f"the row of {module} and {RULES} differ")
+
+
 def main():
     tree = house.House(sys.argv[1])
     rules = read_rules(tree)
@@ -67,6 +77,7 @@ def main():
             tree.problem(name, f"its module is not listed in {RULES}")
             continue
         check_file(tree, name, module, rules, used)
+    check_shown(tree, rules)
     for module, allowed in rules.items():
         idle = allowed - used[module]
         if idle:
