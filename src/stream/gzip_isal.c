@@ -3,8 +3,8 @@
  * The fast decoder: ISA-L inflates two to three times as fast as zlib. It reads input ahead into a
  * 64-bit register; what lies there behind the end of a stream is handed back through io->over.
  *
- * It is more lenient than zlib in one thing (2.30, by fuzzing): it decodes some blocks whose Huffman
- * codes are incomplete. Such content still has to match its check value and digest.
+ * It is more lenient than zlib in one thing (2.30, by fuzzing): it decodes some blocks whose
+ * Huffman codes are incomplete. Such content still has to match its check value and digest.
  */
 #include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
