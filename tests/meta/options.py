@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Do option tables, --help and man pages name the same options and verbs?
+
+The tables are read from the fish completion, which is generated from them.
+
+usage: options.py SOURCE BUILD
+"""
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import house
+
+
+def output(program, *args):
+    return subprocess.run([program, *args], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def tables(program):
+    """{verb: {"--name", "-n"}}; the verb None has the global options."""
+    found = {None: set()}
+    for line in output(program, "completion", "fish").splitlines():
+        words = shlex.split(line)
+        if not words or words[0] != "complete":
+            continue
+        condition = words[words.index("-n") + 1] if "-n" in words else ""
+        verb = None
+        if condition == "__fish_use_subcommand":
+            found.setdefault(words[words.index("-a") + 1], set())
+            continue
+        if condition:
+            verb = condition.split()[-1]
+        options = found.setdefault(verb, set())
+        if "-l" in words:
+            options.add("--" + words[words.index("-l") + 1])
+            if "-s" in words:
+                options.add("-" + words[words.index("-s") + 1])
+    return found
+
+
+def help_options(text):
+    """Options of the verb and, apart, the global ones."""
+    own, rest = re.split(r"^(?:Global options|Options, before or after the verb):$", text,
+                         maxsplit=1, flags=re.M)
+    pattern = re.compile(r"^  (?:(-\w), |    )(--[a-z-]+)", re.M)
+    return tuple({o for pair in pattern.findall(part) for o in pair if o} for part in (own, rest))
+
+
+def page_options(text):
+    section = re.search(r"^# OPTIONS\n(.*?)(?=^# )", text, re.M | re.S)
+    found = set()
+    for line in section.group(1).splitlines() if section else []:
+        if line.startswith("*-"):
+            found.update(re.findall(r"\*(--?[a-z-]+)\*", line))
+    return found
+
+
+def compare(tree, where, want, have):
+    for option in sorted(want - have):
+        tree.problem(where, f"option {option} is missing")
+    for option in sorted(have - want):
+        tree.problem(where, f"option {option} does not exist")
+
+
+def check_order(tree, page, text):
+    sections = re.findall(r"^# (.*)$", text, re.M)
+    if sections[:3] != ["NAME", "SYNOPSIS", "EXAMPLES"]:
+        tree.problem(page, "the first sections are not NAME, SYNOPSIS, EXAMPLES")
+    for need in ("OPTIONS", "EXIT STATUS", "SEE ALSO"):
+        if need not in sections:
+            tree.problem(page, f"section {need} is missing")
+
+
+def check_verb(tree, program, verb, tables_):
+    page = f"man/{program_name(program)}-{verb}.1.scd"
+    text = output(program, verb, "--help")
+    own, common = help_options(text)
+    compare(tree, f"{verb} --help", tables_[verb], own)
+    compare(tree, f"{verb} --help, global options", tables_[None], common)
+    if text != output(program, "help", verb):
+        tree.problem(f"help {verb}", f"differs from {verb} --help")
+    if not tree.exists(page):
+        tree.problem(page, "the man page is missing")
+        return
+    check_order(tree, page, tree.text(page))
+    compare(tree, page, tables_[verb], page_options(tree.text(page)))
+    for name in re.findall(r"imbrex-([a-z]+)\(1\)", tree.text(page)):
+        if name not in tables_:
+            tree.problem(page, f"refers to imbrex-{name}(1), which does not exist")
+
+
+def program_name(program):
+    return os.path.basename(program)
+
+
+def main():
+    tree = house.House(sys.argv[1])
+    program = os.path.join(sys.argv[2], "imbrex")
+    if not os.path.exists(program):
+        house.skip("the program is not built")
+    found = tables(program)
+    text = output(program, "--help")
+    page = "man/imbrex.1.scd"
+    compare(tree, "--help", found[None], help_options(text)[1])
+    compare(tree, page, found[None], page_options(tree.text(page)))
+    verbs = set(found) - {None}
+    listed = set(re.findall(r"^  ([a-z]+) +\w", text, re.M))
+    compare(tree, "--help, verbs", verbs, listed)
+    compare(tree, page + ", verbs", verbs,
+            set(re.findall(r"imbrex-([a-z]+)\(1\)\.$", tree.text(page), re.M)))
+    pages = {n[len("man/imbrex-"):-len(".1.scd")] for n in tree.files(".1.scd", under=("man/",))
+             if n.startswith("man/imbrex-")}
+    compare(tree, "man", verbs, pages)
+    for verb in sorted(verbs):
+        tree.checked += 1
+        check_verb(tree, program, verb, found)
+    tree.finish("verbs")
+
+
+main()
