@@ -264,28 +264,30 @@ static void shrink(const struct table *t, size_t *widths, size_t width)
 	}
 }
 
+/* Blanks are owed until something follows them: no line ends in any. */
 static void print_row(FILE *f, const struct table *t, const char *const *cells,
 	const size_t *widths, size_t width)
 {
-	size_t i, have, used = 0, room;
 	const char *mark = out_is_utf8() ? "…" : "~";
+	size_t i, have, room, used = 0, blanks = 0;
 
 	for (i = 0; i < t->n_columns; i++) {
 		room = widths[i];
 		if (width && used + room > width)
 			room = width > used ? width - used : 0;
-		have = text_width(cells[i]);
-		if (i && room)
-			(void)fputs("  ", f);
-		if (t->columns[i].right && have < room)
-			(void)fprintf(f, "%*s", (int)(room - have), "");
-		if (have > room && room)
+		have = MIN(text_width(cells[i]), room);
+		if (t->columns[i].right)
+			blanks += room - have;
+		if (have)
+			(void)fprintf(f, "%*s", (int)blanks, "");
+		if (have && text_width(cells[i]) > room)
 			(void)fprintf(f, "%.*s%s", (int)bytes_of_columns(cells[i], room - 1),
 				cells[i], mark);
-		else if (room)
+		else if (have)
 			(void)fputs(cells[i], f);
-		if (!t->columns[i].right && have < room && i + 1 < t->n_columns)
-			(void)fprintf(f, "%*s", (int)(room - have), "");
+		blanks = (have ? 0 : blanks) + GAP;
+		if (!t->columns[i].right)
+			blanks += room - have;
 		used += widths[i] + GAP;
 	}
 	(void)fputc('\n', f);

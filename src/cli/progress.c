@@ -48,6 +48,7 @@ struct progress {
 	int64_t rate_ns;     /* where the span of the rate begins */
 	uint64_t rate_bytes; /* all bytes at that time */
 	double rate;         /* bytes a second; 0: not known yet */
+	char step[80];       /* what has no size and is done now; "" if nothing */
 	bool utf8;
 };
 
@@ -139,13 +140,15 @@ static void draw_total(
 			line + len, sizeof(line) - len, ", %s/s", out_size((int64_t)p->rate, rate));
 		if (total > done && len < sizeof(line)) {
 			left_sec = (uint64_t)((double)(total - done) / p->rate) + 1;
-			(void)snprintf(line + len, sizeof(line) - len,
+			len += (size_t)snprintf(line + len, sizeof(line) - len,
 				left_sec < 60 ? ", %" PRIu64 " s left"
 					      : ", %" PRIu64 ":%02u min left",
 				left_sec < 60 ? left_sec : left_sec / 60,
 				(unsigned int)(left_sec % 60));
 		}
 	}
+	if (p->step[0] && len < sizeof(line))
+		(void)snprintf(line + len, sizeof(line) - len, ", %s", p->step);
 	put_line(line, width);
 }
 
@@ -306,7 +309,11 @@ static void handle(struct progress *p, const struct imbrex_progress *e)
 		json_event(e);
 		return;
 	}
-	if (e->kind == IMBREX_PROGRESS_NOTE) {
+	p->step[0] = '\0';
+	if (e->kind == IMBREX_PROGRESS_NOTE && p->style == PROGRESS_TTY && p->n_items &&
+		!(e->item && *e->item)) {
+		(void)snprintf(p->step, sizeof(p->step), "%s", e->text ? e->text : "");
+	} else if (e->kind == IMBREX_PROGRESS_NOTE) {
 		erase(p);
 		say(e->item, e->text ? e->text : "");
 	} else {
