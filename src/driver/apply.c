@@ -102,6 +102,36 @@ static int open_dir_inside(int root, const char *path, int flags)
 	return fd;
 }
 
+/* Make the missing directory `name`, whose path is `prefix`, in `dir`, which keeps its times. */
+static int make_parent(
+	struct apply *a, int dir, const char *name, const char *prefix, struct imbrex_error *err)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(dir, &st) < 0)
+		return fail_errno(err, "layer entry '%s': stat parent", a->pending.path);
+	r = mkdirat(dir, name, IMPLICIT_DIR_MODE);
+	if (r < 0 && errno == EEXIST)
+		return fail(err, IMBREX_EFORMAT,
+			"layer entry '%s': parent '%s' is a dangling symbolic link",
+			a->pending.path, prefix);
+	if (r < 0)
+		return fail_errno(
+			err, "layer entry '%s': make parent '%s'", a->pending.path, prefix);
+	if ((a->umask & IMPLICIT_DIR_MODE || a->always_chmod || st.st_mode & S_ISGID) &&
+		fchmodat(dir, name, IMPLICIT_DIR_MODE, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno(
+			err, "layer entry '%s': set mode of parent '%s'", a->pending.path, prefix);
+	if (st.st_gid != a->egid && fchownat(dir, name, a->euid, a->egid, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno(
+			err, "layer entry '%s': set owner of parent '%s'", a->pending.path, prefix);
+	if (futimens(dir, (const struct timespec[]){ st.st_atim, st.st_mtim }) < 0)
+		return fail_errno(
+			err, "layer entry '%s': set times of its parents", a->pending.path);
+	return 0;
+}
+
 /* mkdir -p in the manner of open_dir_inside(). */
 static int make_parents(struct apply *a, const char *path, struct imbrex_error *err)
 {
@@ -110,30 +140,19 @@ static int make_parents(struct apply *a, const char *path, struct imbrex_error *
 	const char *p = path;
 	int r;
 
-	dir = open_beneath(a->root, ".", O_PATH | O_DIRECTORY, 0, BENEATH_NO_SYMLINKS);
+	dir = open_beneath(a->root, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH_NO_SYMLINKS);
 	while (dir >= 0 && *p) {
 		size_t n = strcspn(p, "/");
 		int next;
 
 		memcpy(prefix, path, (size_t)(p - path) + n);
 		prefix[(size_t)(p - path) + n] = 0;
-		next = open_dir_inside(a->root, prefix, O_PATH);
+		next = open_dir_inside(a->root, prefix, O_RDONLY);
 		if (next == -ENOENT) {
-			const char *name = prefix + (p - path);
-
-			r = mkdirat(dir, name, IMPLICIT_DIR_MODE);
-			if (r < 0 && errno == EEXIST)
-				return fail(err, IMBREX_EFORMAT,
-					"layer entry '%s': parent '%s' is a dangling symbolic link",
-					a->pending.path, prefix);
+			r = make_parent(a, dir, prefix + (p - path), prefix, err);
 			if (r < 0)
-				return fail_errno(err, "layer entry '%s': make parent '%s'",
-					a->pending.path, prefix);
-			if ((a->umask & IMPLICIT_DIR_MODE || a->always_chmod) &&
-				fchmodat(dir, name, IMPLICIT_DIR_MODE, 0) < 0)
-				return fail_errno(err, "layer entry '%s': set mode of parent '%s'",
-					a->pending.path, prefix);
-			next = open_dir_inside(a->root, prefix, O_PATH);
+				return r;
+			next = open_dir_inside(a->root, prefix, O_RDONLY);
 		}
 		(void)close_fd(dir);
 		dir = next;
@@ -367,9 +386,8 @@ static int finish_name(struct apply *a, bool was_there, mode_t type, struct imbr
 		if (r < 0)
 			return r;
 	}
-	/* Nothing but a symbolic link could be followed here, and those have no mode. */
 	if (type != S_IFLNK && (was_there || needs_chmod(a, e->mode) || a->parent.setgid) &&
-		fchmodat(a->parent.fd, name, e->mode, 0) < 0)
+		fchmodat(a->parent.fd, name, e->mode, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_errno(err, "layer entry '%s': set mode %04o", a->pending.path, e->mode);
 	entry_times(e, times);
 	if (utimensat(a->parent.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -658,7 +676,8 @@ static int whiteout_aufs(struct apply *a, struct imbrex_error *err)
  */
 struct clear_level {
 	DIR *dir;
-	size_t len; /* of the path up to this directory */
+	size_t len;               /* of the path up to this directory */
+	struct timespec times[2]; /* to put back when what is below it has gone */
 };
 #define CLEAR_DEPTH_MAX 512
 
@@ -707,8 +726,20 @@ static int clear_enter(
 		(void)close_fd(fd);
 		return fail_errno(err, "layer entry '%s': read '%s'", a->pending.path, c->path);
 	}
-	c->level[c->depth++] = (struct clear_level){ .dir = dir, .len = len };
+	c->level[c->depth++] =
+		(struct clear_level){ .dir = dir, .len = len, .times = { st.st_atim, st.st_mtim } };
 	return 0;
+}
+
+static int clear_leave(struct apply *a, struct clear *c, struct imbrex_error *err)
+{
+	struct clear_level *level = &c->level[--c->depth];
+	int r = 0;
+
+	if (futimens(dirfd(level->dir), level->times) < 0 && errno != EPERM)
+		r = fail_errno(err, "layer entry '%s': set times below it", a->pending.path);
+	(void)closedir(level->dir);
+	return r;
 }
 
 static int clear_one(
@@ -756,7 +787,7 @@ static int opaque_remove(struct apply *a, struct imbrex_error *err)
 		if (!d && errno)
 			return fail_errno(err, "layer entry '%s': read directory", a->pending.path);
 		if (!d)
-			(void)closedir(c->level[--c->depth].dir);
+			r = clear_leave(a, c, err);
 		else if (!str_eq(d->d_name, ".") && !str_eq(d->d_name, ".."))
 			r = clear_one(a, c, d, err);
 	}

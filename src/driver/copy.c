@@ -108,7 +108,9 @@ static int copy_xattrs(struct copy *c, int from, const char *from_name, int to, 
 	return r < 0 ? fail_code(err, r, "copy xattrs of '%s'", path) : 0;
 }
 
-static int copy_metadata(struct copy *c, const struct tree_item *item, struct imbrex_error *err)
+/* fd: of the copy, if it is a regular file; else -EBADF. */
+static int copy_metadata(
+	struct copy *c, const struct tree_item *item, int fd, struct imbrex_error *err)
 {
 	const struct stat *st = &item->st;
 	const struct timespec times[2] = { st->st_atim, st->st_mtim };
@@ -117,8 +119,12 @@ static int copy_metadata(struct copy *c, const struct tree_item *item, struct im
 	if (fchownat(c->dir, item->name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
 		!c->opts->ignore_chown_errors)
 		return fail_errno(err, "set owner of '%s'", item->path);
-	/* The name was made by us in a directory that nobody else sees. */
-	if (!S_ISLNK(st->st_mode) && fchmodat(c->dir, item->name, st->st_mode & 07777, 0) < 0)
+	r = 0;
+	if (fd >= 0)
+		r = fchmod(fd, st->st_mode & 07777);
+	else if (!S_ISLNK(st->st_mode))
+		r = fchmodat(c->dir, item->name, st->st_mode & 07777, AT_SYMLINK_NOFOLLOW);
+	if (r < 0)
 		return fail_errno(err, "set mode of '%s'", item->path);
 	r = copy_xattrs(c, item->dirfd, item->name, c->dir, item->name, item->path, err);
 	if (r < 0)
@@ -146,9 +152,12 @@ static int copy_file(struct copy *c, const struct tree_item *item, struct imbrex
 	r = st.st_size ? copy_fd_range(from, to, (uint64_t)st.st_size) : 0;
 	if (r < 0)
 		return fail_code(err, r, "copy '%s'", item->path);
+	r = copy_metadata(c, item, to, err);
+	if (r < 0)
+		return r;
 	if (close(take_fd(to)) < 0)
 		return fail_errno(err, "close '%s'", item->path);
-	return copy_metadata(c, item, err);
+	return 0;
 }
 
 static int copy_symlink(struct copy *c, const struct tree_item *item, struct imbrex_error *err)
@@ -160,7 +169,7 @@ static int copy_symlink(struct copy *c, const struct tree_item *item, struct imb
 		return r;
 	if (symlinkat(str_text(&target), c->dir, item->name) < 0)
 		return fail_errno(err, "make symbolic link '%s'", item->path);
-	return copy_metadata(c, item, err);
+	return copy_metadata(c, item, -EBADF, err);
 }
 
 /* 1 if the item is another name of an inode that was copied, and was linked to it. */
@@ -209,7 +218,7 @@ static int copy_item(struct copy *c, const struct tree_item *item, struct imbrex
 		if (mknodat(c->dir, item->name, type | 0600, item->st.st_rdev) < 0)
 			return fail_errno(err, "make '%s'", item->path);
 	}
-	return copy_metadata(c, item, err);
+	return copy_metadata(c, item, -EBADF, err);
 }
 
 static int copy_root(struct copy *c, int from, struct imbrex_error *err)
