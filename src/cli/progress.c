@@ -93,16 +93,21 @@ static const char *short_name(const char *name, char buf[OUT_WORD_BYTES * 2])
 	return str_after(name, "sha256:") ? out_id(name, false, buf) : name;
 }
 
-/* One line, cut at the width of the terminal. */
+/* One line, cut at the width of the terminal. Names and texts may come from outside. */
 static void put_line(const char *line, size_t width)
 {
+	AUTO_STR clean = STR_INIT(LINE_BYTES * 4);
+	const char *text;
 	size_t i, columns = 0;
 
-	for (i = 0; line[i]; i++) {
-		if (((unsigned char)line[i] & 0xC0) != 0x80 && columns++ == width - 1)
+	if (out_clean(&clean, line) < 0)
+		return;
+	text = str_text(&clean);
+	for (i = 0; text[i]; i++) {
+		if (((unsigned char)text[i] & 0xC0) != 0x80 && columns++ == width - 1)
 			break;
 	}
-	(void)fprintf(stderr, "%.*s\033[K\n", (int)i, line);
+	(void)fprintf(stderr, "%.*s\033[K\n", (int)i, text);
 }
 
 static void draw_item(const struct progress *p, const struct item *item, size_t width)

@@ -28,8 +28,6 @@ static int remove_one(struct cli *c, struct imbrex_store *s, struct json_out *j,
 	int r;
 
 	r = imbrex_image_remove(s, name, a->force, &removed, &err);
-	if (r == IMBREX_EBUSY && !a->force)
-		(void)hint(&err, r, "imbrex rmi --force %s removes those containers too", name);
 	if (r < 0)
 		return cli_fail(c, &err);
 	if (c->globals.json) {
