@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Does an unprivileged user get from an image to a running program, and podman the same store?
+
+usage: test_user.py IMBREX PROBE
+"""
+import json
+import os
+import subprocess
+import unittest
+
+import lane
+from lane import ONE_ID, WITH_IDS, Case, User
+
+IMAGE = "localhost/sample:latest"
+
+
+class WithIds(Case):
+    """Ranges of subordinate ids, by newuidmap."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not lane.have("newuidmap"):
+            raise unittest.SkipTest("newuidmap is not installed")
+        cls.layers = lane.sample_layers(cls.lane.probe)
+        cls.layout = cls.lane.path("sample")
+        if not os.path.exists(cls.layout):
+            lane.write_layout(cls.layout, cls.layers, {"Env": ["COLOUR=blue"]})
+        cls.user = User(cls.lane, WITH_IDS)
+
+    def pulled(self, user):
+        return self.ok(user.imbrex("pull", "-q", "oci:" + self.layout, IMAGE)).last
+
+    def test_1_an_image_keeps_every_owner_mode_time_link_and_xattr(self):
+        for user in (self.user, User(self.lane, WITH_IDS, "many-own")):
+            with self.subTest(user.root):
+                self.pulled(user)
+                self.assertTrue(os.path.isdir(user.root + "/overlay-images"))
+                self.same_tree(user.tree(IMAGE), lane.merged(self.layers, devices=False))
+
+    def test_2_owners_outside_are_the_users_range(self):
+        self.pulled(self.user)
+        seen = set()
+        for base, dirs, files in os.walk(self.user.root + "/overlay"):
+            for name in dirs + files:
+                seen.add(os.lstat(os.path.join(base, name)).st_uid)
+        self.assertLessEqual({WITH_IDS[1], lane.SUBIDS + 999, lane.SUBIDS + 65533}, seen)
+        self.assertNotIn(0, seen)
+        self.assertTrue(all(u == WITH_IDS[1] or lane.SUBIDS <= u < lane.SUBIDS + 65536
+                            for u in seen), seen)
+
+    def test_3_run(self):
+        self.pulled(self.user)
+        r = self.user.imbrex("run", IMAGE, "/bin/probe", "ids", "env", "put", "/etc/new",
+                             "cat", "/etc/motd", "exit", "43")
+        self.assertEqual(r.status, 43, r)
+        for line in ("ids: 0:0", "env: COLOUR=blue", "/etc/new: ok", "hello"):
+            self.assertIn(line, r.out)
+        r = self.user.imbrex("run", "--user", "bob", IMAGE, "/bin/probe", "ids", "cat",
+                             "/home/bob/note", "put", "/etc/new")
+        self.assertEqual((r.status, r.out.splitlines()),
+                         (1, ["ids: 1000:1001", "bob's/etc/new: Permission denied"]), r)
+        self.assertEqual(self.user.imbrex("run", IMAGE, "/nosuch").status, 127)
+        self.assertEqual(self.user.imbrex("ps", "-q").out, "")
+
+    def test_4_create_mount_and_remove(self):
+        self.pulled(self.user)
+        self.ok(self.user.imbrex("create", "--name", "box", IMAGE))
+        self.fails(self.user.imbrex("mount", "box"), 1, "ends with the command", "hint: ",
+                   "imbrex unshare")
+        self.ok(self.user.script(
+            'm=$($I mount box); test -f $m/etc/motd; echo x >$m/etc/made; rm $m/etc/motd; '
+            'rm -r $m/merge; mkdir $m/merge; $I umount box'))
+        r = self.ok(self.user.script(
+            'm=$($I mount box); cat $m/etc/made; ls $m/etc; ls -A $m/merge; $I umount box >&2'))
+        self.assertEqual(r.out.split(), ["x", "group", "made", "passwd"])
+        self.ok(self.user.imbrex("rm", "box"))
+        self.fails(self.user.imbrex("rm", "box"), 1, "'box'")
+
+    def test_5_marks_are_the_users(self):
+        self.pulled(self.user)
+        opaque, whiteouts = set(), 0
+        top = self.user.root + "/overlay"
+        for base, dirs, files in os.walk(top):
+            for name in dirs + files:
+                path = os.path.join(base, name)
+                st = os.lstat(path)
+                if os.path.islink(path):
+                    continue
+                for key in os.listxattr(path):
+                    if key.endswith("overlay.opaque"):
+                        opaque.add((name, key, os.getxattr(path, key)))
+                whiteouts += (st.st_mode & 0o170000) == 0o020000 and st.st_rdev == 0
+                self.assertFalse((st.st_mode & 0o170000) == 0o020000 and st.st_rdev, path)
+                self.assertFalse(name.startswith(".wh."), path)
+        self.assertEqual(opaque, {("hidden", "user.overlay.opaque", b"y")})
+        self.assertEqual(whiteouts, 3)
+
+    def test_6_podman_uses_the_store(self):
+        if not lane.have("podman") or not lane.have("runc"):
+            self.skipTest("podman and runc are not installed")
+        for user in (self.user, User(self.lane, WITH_IDS, "many-pod")):
+            with self.subTest(user.root):
+                image = self.pulled(user)
+                r = self.ok(user.podman("images", "--no-trunc", "--format", "json"))
+                self.assertEqual([i["Id"] for i in json.loads(r.out)], [image])
+                r = user.podman_run(IMAGE, "/bin/probe", "ids", "cat", "/home/bob/note", "exit", "7")
+                self.assertEqual((r.status, "ids: 0:0" in r.out), (7, True), r)
+                self.ok(user.podman("rmi", IMAGE))
+                self.assertEqual(user.imbrex("images", "-q").out, "")
+                self.ok(user.imbrex("check"))
+                # The reverse: podman writes, we read and remove.
+                self.ok(user.podman("pull", "-q", "oci:" + self.layout))
+                name = json.loads(user.podman("images", "--format", "json").out)[0]["Id"]
+                self.assertEqual(user.imbrex("images", "-q", "--no-trunc").last, name)
+                self.same_tree(user.tree(name), lane.merged(self.layers, devices=False))
+                self.assertEqual(user.imbrex("run", name, "/bin/probe", "ids", "exit", "3").status, 3)
+                self.ok(user.imbrex("check"))
+                self.ok(user.imbrex("rmi", name))
+                self.assertEqual(json.loads(user.podman("images", "--format", "json").out), [])
+
+    def test_9_images_go_and_leave_nothing(self):
+        self.pulled(self.user)
+        self.ok(self.user.imbrex("rmi", IMAGE))
+        self.assertEqual(os.listdir(self.user.root + "/overlay/l"), [])
+
+
+class OneId(Case):
+    """Without subordinate ids: the user's own is all there is."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.layers = lane.sample_layers(cls.lane.probe)
+        cls.layout = cls.lane.path("sample")
+        if not os.path.exists(cls.layout):
+            lane.write_layout(cls.layout, cls.layers, {"Env": ["COLOUR=blue"]})
+        cls.user = User(cls.lane, ONE_ID)
+        r = cls.user.imbrex("pull", "-q", "oci:" + cls.layout, IMAGE)
+        cls.pull = r
+
+    def test_an_image_belongs_to_the_one_user(self):
+        self.ok(self.pull)
+        self.same_tree(self.user.tree(IMAGE), lane.merged(self.layers, squash=True, devices=False))
+
+    def test_run_and_create(self):
+        r = self.user.imbrex("run", IMAGE, "/bin/probe", "ids", "put", "/etc/new", "exit", "5")
+        self.assertEqual((r.status, r.out.splitlines()), (5, ["ids: 0:0", "/etc/new: ok"]), r)
+        self.ok(self.user.imbrex("create", "--name", "box", IMAGE))
+        self.ok(self.user.script('m=$($I mount box); echo x >$m/new; $I umount box'))
+        self.ok(self.user.imbrex("rm", "box"))
+
+    def test_another_user_inside_is_refused_with_the_reason(self):
+        self.fails(self.user.imbrex("run", "--user", "bob", IMAGE, "/bin/probe", "ids"), 125,
+                   "id 1001 is not mapped in the user namespace", "hint: ", "/etc/subuid")
+
+    def test_rmi(self):
+        user = User(self.lane, ONE_ID, "one-own")
+        self.ok(user.imbrex("pull", "-q", "oci:" + self.layout, IMAGE))
+        self.ok(user.imbrex("rmi", IMAGE))
+        self.assertEqual(os.listdir(user.root + "/overlay/l"), [])
+
+
+class ShortRange(Case):
+    """Ids that an image has and the user has not."""
+
+    def test_an_id_that_is_not_mapped_is_explained(self):
+        layout = self.lane.path("faraway")
+        lane.write_layout(layout, [[lane.entry("f", uid=70000, gid=5)]])
+        user = User(self.lane, WITH_IDS, "short")
+        self.fails(user.imbrex("pull", "oci:" + layout, "x"), 1,
+                   "layer entry 'f'", "uid 70000 or gid 5 is not mapped in the user namespace",
+                   "hint: ", "/etc/subuid and /etc/subgid", "ignore_chown_errors")
+        self.assertEqual(user.imbrex("images", "-q").out, "")
+        self.ok(user.imbrex("check"))
+        user.options = ["--storage-opt", "overlay.ignore_chown_errors=true"]
+        self.ok(user.imbrex("pull", "-q", "oci:" + layout, "x"))
+
+
+if __name__ == "__main__":
+    lane.main(__name__)
