@@ -17,6 +17,7 @@ static void clean(char *s)
 	}
 }
 
+PRINTF_LIKE(4, 0)
 static int fill(struct imbrex_error *err, int status, int errnum, const char *fmt, va_list ap)
 {
 	int n;
