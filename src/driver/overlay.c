@@ -126,6 +126,7 @@ static void overlay_close(struct driver *d)
 		free(o->homes[i].path);
 	}
 	free(o->homes);
+	(void)close_fd(o->first_home);
 	(void)close_fd(o->links);
 	(void)close_fd(o->runhome);
 	overlay_options_done(&o->options);
@@ -175,7 +176,7 @@ static int overlay_open(
 		return fail_nomem(err);
 	o->base.ops = &overlay_ops;
 	o->config = *config;
-	o->links = o->runhome = o->reading_diff = -EBADF;
+	o->first_home = o->links = o->runhome = o->reading_diff = -EBADF;
 	o->in_userns = config->rootless || !in_initial_userns();
 	r = overlay_setup(o, err);
 	if (r < 0) {
@@ -464,15 +465,34 @@ static void find_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_L
 		search_link(o, id, ret);
 }
 
-/*
- * The home as a temporary directory's mount sees it. Peers bind the home onto itself at any time,
- * and names move within one mount only; "<home>/tempdirs/<name>" leads up on its own.
- */
-static int home_of(const struct tempdir *temp, struct imbrex_error *err)
+/* Id of the mount that fd is on; 0 if the kernel does not say. */
+static uint64_t mount_of(int fd)
 {
-	int fd = openat(tempdir_fd(temp), "../..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statx sx;
 
-	return fd < 0 ? fail_errno(err, "open the overlay home") : fd;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || !(sx.stx_mask & STATX_MNT_ID))
+		return 0;
+	return sx.stx_mnt_id;
+}
+
+/*
+ * The home on the mount that a temporary directory is on. We and our peers bind the home onto
+ * itself at any time, and names move within one mount only. Going up from the directory does not
+ * do: ".." steps onto a mount that covers what it leads to.
+ */
+static int home_of(struct overlay *o, const struct tempdir *temp, struct imbrex_error *err)
+{
+	const int known[] = { o->homes[0].fd, o->first_home };
+	uint64_t want = mount_of(tempdir_fd(temp));
+	size_t i;
+	int fd = -EBADF;
+
+	for (i = 0; i < ARRAY_LEN(known) && fd < 0; i++)
+		if (known[i] >= 0 && (want == 0 || mount_of(known[i]) == want))
+			fd = fcntl(known[i], F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		fd = open_root_dir_at(AT_FDCWD, o->homes[0].path, err);
+	return fd;
 }
 
 static int overlay_remove(
@@ -488,7 +508,7 @@ static int overlay_remove(
 	if (r < 0)
 		return r;
 	overlay_stop_reading(o);
-	home = home_of(trash, err);
+	home = home_of(o, trash, err);
 	if (home < 0)
 		return home;
 	find_link(o, id, link);
@@ -514,7 +534,7 @@ static int overlay_stage_publish(
 	int r;
 
 	assert(s->sealed && !s->published);
-	home = home_of(s->temp, err);
+	home = home_of(o, s->temp, err);
 	if (home < 0)
 		return home;
 	/* An orphan of that name. Looked for first: removing it may have to search all of l/. */

@@ -265,8 +265,11 @@ static void no_mount_outlives_its_unmount(void **state)
 	assert_string_equal(path, again);
 	assert_ok(f->d->ops->unmount(f->d, "a", &f->err), &f->err);
 	assert_ok(mountinfo_read(&mounts, &f->err), &f->err);
+	/* But the home of overlay, bound onto itself: peers do that too, and it serves all mounts.
+	 */
 	for (i = 0; i < mounts.n; i++)
-		assert_null(strstr(mounts.entries[i].target, f->dir));
+		if (strstr(mounts.entries[i].target, f->dir))
+			assert_true(str_ends(mounts.entries[i].target, "/g/overlay"));
 	mountinfo_done(&mounts);
 }
 
