@@ -301,8 +301,7 @@ PUBLIC int imbrex_container_create(struct imbrex_store *s, const char *image,
 	if (!opts)
 		opts = &none;
 	if (s->read_only)
-		return fail(err, IMBREX_EPERM, "the store at %s was opened read-only",
-			s->config.graphroot);
+		return store_fail_read_only(s, err);
 	if (random_id(c.id) < 0 || random_id(c.layer) < 0)
 		return fail(err, IMBREX_EFAIL, "no random numbers from the kernel");
 	id = strdup(c.id);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -593,13 +594,24 @@ static int hold_table(struct store_table *t, enum lock_mode mode, struct imbrex_
 	return refresh(t, err);
 }
 
+int store_fail_read_only(const struct imbrex_store *s, struct imbrex_error *err)
+{
+	int r;
+
+	if (!s->on_read_only_fs)
+		return fail(err, IMBREX_EPERM, "the store at %s was opened read-only",
+			s->config.graphroot);
+	r = fail(err, IMBREX_EPERM, "the store at %s is on a read-only file system",
+		s->config.graphroot);
+	return hint(err, r, "mount it read-write, or name another store with --root");
+}
+
 static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_error *err)
 {
 	int r = 0;
 
 	if (s->read_only && (bits & HOLD_WRITE_ALL))
-		return fail(err, IMBREX_EPERM, "the store at %s was opened read-only",
-			s->config.graphroot);
+		return store_fail_read_only(s, err);
 	if ((bits & HOLD_GRAPH) && s->graph_lock.path)
 		r = file_lock_acquire(&s->graph_lock, LOCK_EXCLUSIVE, err);
 	if (r == 0 && (bits & (HOLD_LAYERS | HOLD_LAYERS_W)))
@@ -743,6 +755,15 @@ static bool keeps_order(int fd)
 	       (st.f_type == EXT4_SUPER_MAGIC || st.f_type == XFS_SUPER_MAGIC);
 }
 
+#define ROOT_HINT "use --root and --runroot, or run as the store's owner"
+
+static bool is_on_read_only_fs(const char *path)
+{
+	struct statvfs st;
+
+	return statvfs(path, &st) == 0 && st.f_flag & ST_RDONLY;
+}
+
 static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
 {
 	int r;
@@ -752,12 +773,13 @@ static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
 		if (r == 0)
 			r = mkdirs_at(AT_FDCWD, s->config.graphroot, 0700, err);
 		if (r == IMBREX_EPERM)
-			return hint(
-				err, r, "use --root and --runroot, or run as the store's owner");
+			return hint(err, r, ROOT_HINT);
 		if (r < 0)
 			return r;
 	}
 	s->graphfd = open_root_dir_at(AT_FDCWD, s->config.graphroot, err);
+	if (s->graphfd == IMBREX_EPERM)
+		return hint(err, s->graphfd, ROOT_HINT);
 	if (s->graphfd < 0)
 		return s->graphfd;
 	s->ordered = keeps_order(s->graphfd);
@@ -840,6 +862,8 @@ static int open_store(
 	r = storage_config_load(&request, &s->config, err);
 	if (r < 0)
 		return r;
+	s->on_read_only_fs = !s->read_only && is_on_read_only_fs(s->config.graphroot);
+	s->read_only = s->read_only || s->on_read_only_fs;
 	r = open_roots(s, err);
 	if (r < 0)
 		return r;

@@ -55,6 +55,7 @@ struct imbrex_store {
 	bool rootless;
 	bool single_id;
 	bool read_only;
+	bool on_read_only_fs; /* nobody asked for read_only: the file system is so */
 	bool ordered; /* the file system makes renames durable in the order they were made */
 	struct file_lock graph_lock;
 	struct file_lock mounts_lock;
@@ -90,6 +91,8 @@ struct store_hold {
 		0 \
 	}
 
+/* EPERM: what a store says to its writer when read_only is set. */
+int store_fail_read_only(const struct imbrex_store *s, struct imbrex_error *err);
 int store_hold(struct imbrex_store *s, unsigned int bits, struct store_hold *ret,
 	struct imbrex_error *err) MUST_CHECK;
 /* Release, then unlink the trash. Unsaved changes are forgotten (the tables reload). */

@@ -61,8 +61,7 @@ int store_txn_begin(struct imbrex_store *s, struct store_txn **ret, struct imbre
 	txn->s = s;
 	(void)pthread_mutex_init(&txn->mutex, NULL);
 	if (s->read_only)
-		return fail(err, IMBREX_EPERM, "the store at %s was opened read-only",
-			s->config.graphroot);
+		return store_fail_read_only(s, err);
 	driver_temp_root(s->driver, root, sizeof(root));
 	r = tempdir_new(s->graphfd, root, &txn->driver_temp, err);
 	if (r < 0)
