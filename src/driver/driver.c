@@ -5,6 +5,7 @@
  */
 #include "driver/driver.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +83,50 @@ static int check_one_prior(
 	return hint(err, r, "name the one to use, or remove what is not needed");
 }
 
+/* vfs directories are left behind by accident: only one with layers counts. */
+static bool has_layers(const char *graphroot, const char *name)
+{
+	AUTO_FREE char *path = format_text("%s/%s/%s", graphroot, name,
+		str_eq(name, "vfs")       ? "dir"
+		: str_eq(name, "overlay") ? "l"
+					  : "");
+	DIR *dir = path ? opendir(path) : NULL;
+	const struct dirent *e;
+	bool found = false;
+
+	while (dir && !found && (e = readdir(dir)) != NULL)
+		found = e->d_name[0] != '.';
+	if (dir)
+		(void)closedir(dir);
+	return found;
+}
+
+/* A first layer of one driver among those of another is a mistake: neither sees the other's. */
+static int check_other_prior(
+	const char *name, const struct driver_config *config, struct imbrex_error *err)
+{
+	AUTO_STRV prior = { 0 };
+	size_t i;
+	int r;
+
+	if (str_eq(name, "overlay2"))
+		name = "overlay";
+	if (!is_known(name))
+		return 0;
+	r = find_prior(config->graphroot, &prior, err);
+	if (r < 0 || strv_has(&prior, name))
+		return r;
+	for (i = 0; i < prior.n; i++) {
+		if (!has_layers(config->graphroot, prior.items[i]))
+			continue;
+		r = fail(err, IMBREX_EEXIST, "'%s' is a store of the driver %s, not %s",
+			config->graphroot, prior.items[i], name);
+		return hint(
+			err, r, "use --driver=%s, or another store with --root", prior.items[i]);
+	}
+	return 0;
+}
+
 int driver_open(const char *name, const struct strv *priority, const struct driver_config *config,
 	struct driver **ret, struct imbrex_error *err)
 {
@@ -91,8 +136,10 @@ int driver_open(const char *name, const struct strv *priority, const struct driv
 	size_t i;
 	int r;
 
-	if (name && *name)
-		return open_named(name, config, ret, err);
+	if (name && *name) {
+		r = check_other_prior(name, config, err);
+		return r < 0 ? r : open_named(name, config, ret, err);
+	}
 	r = find_prior(config->graphroot, &prior, err);
 	if (r < 0)
 		return r;

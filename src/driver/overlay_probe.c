@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "driver/overlay.h"
@@ -265,13 +266,18 @@ static int used_mount_program(struct overlay *o, struct imbrex_error *err)
 	return r < 0 ? r : found;
 }
 
-/* The kernel cannot (for the reason in err): a mount program may. */
-static int fall_back(struct overlay *o, int r, struct imbrex_error *err)
+/* The kernel cannot (for the reason in err): a mount program may. `made`: it did before. */
+static int fall_back(struct overlay *o, bool made, int r, struct imbrex_error *err)
 {
 	const char *program = proc_find(mount_programs);
 
 	if (!program)
 		return hint(err, r, "install fuse-overlayfs, or use the driver vfs");
+	/* A store that is there already can be read without it. */
+	if (!made && access("/dev/fuse", R_OK | W_OK) < 0)
+		return hint(err, r,
+			"fuse-overlayfs could stand in, but this user may not open /dev/fuse: "
+			"allow it, or use another file system or the driver vfs");
 	o->options.mount_program = strdup(program);
 	if (!o->options.mount_program)
 		return fail_nomem(err);
@@ -334,8 +340,8 @@ int overlay_probe_support(struct overlay *o, struct imbrex_error *err)
 		r = fail(err, IMBREX_ENOTSUP,
 			"the layers in '%s' were made for fuse-overlayfs, which is not installed",
 			o->homes[0].path);
-		return fall_back(o, r, err);
+		return fall_back(o, /* made= */ true, r, err);
 	}
 	r = native_support(o, err);
-	return r == IMBREX_ENOTSUP ? fall_back(o, r, err) : r;
+	return r == IMBREX_ENOTSUP ? fall_back(o, /* made= */ false, r, err) : r;
 }
