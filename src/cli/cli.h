@@ -96,6 +96,7 @@ struct cli {
 	size_t n_operands;
 	bool was_root; /* before a user namespace was entered */
 	bool in_userns;
+	bool look_only; /* open the store without making or changing anything */
 };
 
 extern const struct opt global_opts[];

@@ -210,6 +210,7 @@ int cli_open_store(struct cli *c, struct imbrex_store **ret, struct imbrex_error
 		.driver = c->globals.driver,
 		.config_file = c->globals.config,
 		.storage_opts = c->globals.storage_opts.items,
+		.read_only = c->look_only,
 	};
 	int r;
 

@@ -74,8 +74,8 @@ class Words(Case):
         (["images", "--json=yes"], 2, "option --json takes no value", None),
         (["--progress", "fancy", "images"], 2,
          "option --progress is one of auto, tty, plain, json, none, not 'fancy'", None),
-        (["images", "--color=allways"], 2,
-         "option --color is one of auto, always, never, not 'allways'", "did you mean 'always'?"),
+        (["images", "--color=alwayz"], 2,
+         "option --color is one of auto, always, never, not 'alwayz'", "did you mean 'always'?"),
         (["pull"], 2, "'pull' needs SRC [NAME]", None),
         (["pull", "a", "b", "c"], 2, "'pull' takes only SRC [NAME]; 'c' is too many", None),
         (["images", "x"], 2, "'images' takes no operands; 'x' is too many", None),
@@ -416,6 +416,8 @@ class Listings(Store):
                 self.assertEqual(line, line.rstrip())
 
     def test_a_name_for_completion_is_a_line(self):
+        self.assertEqual(self.cli("__names", "images").out, "")
+        self.assertFalse(os.path.exists(self.store + "/root"), "completion made a store")
         self.pull("one")
         self.assertEqual(self.ok("__names", "images"), "localhost/one:latest\n")
 

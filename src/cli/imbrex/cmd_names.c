@@ -54,6 +54,7 @@ static int run(struct cli *c, const void *args)
 	int r;
 
 	(void)args;
+	c->look_only = true;
 	r = cli_open_store(c, &store, &err);
 	if (r >= 0 && !str_eq(what, "containers"))
 		r = print_images(store, &err);
