@@ -101,11 +101,6 @@ int hint(struct imbrex_error *err, int r, const char *fmt, ...)
 	return r;
 }
 
-int fail_nomem(struct imbrex_error *err)
-{
-	return fail(err, IMBREX_ENOMEM, "out of memory");
-}
-
 int status_of_errno(int errnum)
 {
 	switch (errnum) {

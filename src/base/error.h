@@ -27,7 +27,11 @@ int wrap(struct imbrex_error *err, int r, const char *fmt, ...) PRINTF_LIKE(3, 4
 int hint(struct imbrex_error *err, int r, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* The one message for a failed allocation. */
-int fail_nomem(struct imbrex_error *err);
+static inline int fail_nomem(struct imbrex_error *err)
+{
+	(void)fail(err, IMBREX_ENOMEM, "out of memory");
+	return IMBREX_ENOMEM;
+}
 
 /* enum imbrex_status that fits an errno value. */
 int status_of_errno(int errnum);

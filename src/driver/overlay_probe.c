@@ -36,13 +36,14 @@ static int cached(const struct overlay *o, const char *feature, struct str *reas
 	struct imbrex_error ignored;
 	char name[LIMIT_NAME_BYTES + 1];
 
-	if (o->runhome < 0)
+	/* A name that is too long was never remembered. */
+	if (o->runhome < 0 ||
+		snprintf(name, sizeof(name), "%s-true", feature) >= (int)sizeof(name))
 		return -1;
-	(void)snprintf(name, sizeof(name), "%s-true", feature);
 	if (exists_at(o->runhome, name))
 		return 1;
-	(void)snprintf(name, sizeof(name), "%s-false", feature);
-	if (!exists_at(o->runhome, name))
+	if (snprintf(name, sizeof(name), "%s-false", feature) >= (int)sizeof(name) ||
+		!exists_at(o->runhome, name))
 		return -1;
 	if (reason)
 		(void)!read_file_at(o->runhome, name, REASON_BYTES, reason, &ignored);

@@ -150,7 +150,7 @@ static bool clone_whole(int from, int to, uint64_t len)
 		return false;
 	/* The source may have grown meanwhile: exactly len bytes were promised. */
 	if (fstat(to, &st) < 0 || (uint64_t)st.st_size != len) {
-		(void)ftruncate(to, 0); /* on failure the copy below overwrites what it needs */
+		(void)!ftruncate(to, 0); /* on failure the copy below overwrites what it needs */
 		return false;
 	}
 	return lseek(from, (off_t)len, SEEK_SET) >= 0 && lseek(to, (off_t)len, SEEK_SET) >= 0;

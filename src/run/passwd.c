@@ -258,7 +258,7 @@ int run_user_resolve(const char *spec, const char *passwd, size_t passwd_len, co
 	struct text group_text = { group, group ? group + group_len : NULL };
 	AUTO_RUN_USER user = { 0 };
 	struct field name = { "", 0 };
-	struct spec s;
+	struct spec s = { 0 };
 	int r;
 
 	r = parse_spec(spec, &s, err);

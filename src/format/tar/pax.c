@@ -208,7 +208,7 @@ void pax_clear(struct pax *p)
 
 int pax_parse(struct pax *p, bool global, struct imbrex_error *err)
 {
-	struct record rec;
+	struct record rec = { 0 };
 	size_t at = 0;
 	int r;
 

@@ -228,7 +228,7 @@ static void swap_for_ever(int dirfd)
 		(void)mkdirat(dirfd, "t", 0700);
 		(void)mkdirat(dirfd, "t/x", 0700);
 		(void)mkdirat(dirfd, "t/x/y", 0700);
-		(void)symlinkat("../keep", dirfd, "t/l");
+		(void)!symlinkat("../keep", dirfd, "t/l");
 		(void)renameat2(dirfd, "t/x", dirfd, "t/l", RENAME_EXCHANGE);
 		(void)renameat2(dirfd, "t/x/y", dirfd, "moved", 0);
 		(void)unlinkat(dirfd, "moved", AT_REMOVEDIR);
