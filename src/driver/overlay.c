@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "driver/apply.h"
@@ -166,6 +167,17 @@ static int overlay_setup(struct overlay *o, struct imbrex_error *err)
 	return overlay_probe_support(o, err);
 }
 
+/* Where the driver does not work, a home without layers goes again: it would decide about the
+ * driver the next time. */
+static void forget_home(struct overlay *o)
+{
+	if (o->config.read_only || !o->n_homes || unlinkat(o->homes[0].fd, "l", AT_REMOVEDIR) < 0)
+		return;
+	(void)unlinkat(o->homes[0].fd, "tempdirs", AT_REMOVEDIR);
+	(void)unlinkat(o->homes[0].fd, ".has-mount-program", 0);
+	(void)rmdir(o->homes[0].path);
+}
+
 static int overlay_open(
 	const struct driver_config *config, struct driver **ret, struct imbrex_error *err)
 {
@@ -180,6 +192,8 @@ static int overlay_open(
 	o->in_userns = config->rootless || !in_initial_userns();
 	r = overlay_setup(o, err);
 	if (r < 0) {
+		if (r == IMBREX_ENOTSUP)
+			forget_home(o);
 		overlay_close(&o->base);
 		return r;
 	}

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "driver/overlay.h"
@@ -357,8 +358,11 @@ static int program_mount(
 				.argv = (const char *const[]){ o->options.mount_program, "-o",
 					str_text(&words), p->target, NULL },
 				.env = env,
+				.cause_is_last = true,
 			},
 			NULL, err);
+	if (r < 0 && access("/dev/fuse", R_OK | W_OK) < 0)
+		r = hint(err, r, "this user may not open /dev/fuse");
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
 

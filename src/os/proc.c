@@ -367,6 +367,16 @@ int proc_run(
 	return run_program(&run, spec, ret_status, err);
 }
 
+static const char *last_line(struct str *s)
+{
+	const char *newline;
+
+	while (s->len && s->data[s->len - 1] == '\n')
+		s->data[--s->len] = '\0';
+	newline = strrchr(str_text(s), '\n');
+	return newline ? newline + 1 : str_text(s);
+}
+
 int proc_check(const struct proc_spec *spec, struct str *out, struct imbrex_error *err)
 {
 	struct run run __attribute__((cleanup(cleanup_run))) = RUN_INIT(spec, out);
@@ -379,7 +389,7 @@ int proc_check(const struct proc_spec *spec, struct str *out, struct imbrex_erro
 		return r;
 	if (status == 0)
 		return 0;
-	said = str_text(&run.complaint);
+	said = spec->cause_is_last ? last_line(&run.complaint) : str_text(&run.complaint);
 	return fail(err, IMBREX_EFAIL, "'%s' failed with status %d%s%.*s", run.program, status,
 		said[0] ? ": " : "", (int)strcspn(said, "\n"), said);
 }

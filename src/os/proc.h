@@ -8,6 +8,7 @@
 #ifndef OS_PROC_H
 #define OS_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct proc_spec {
 	const struct proc_fd *fds; /* passed on as they are */
 	size_t n_fds;
 	unsigned int timeout_ms; /* killed after it; 0 means wait for ever */
+	bool cause_is_last;      /* it warns before it fails: proc_check quotes the last line */
 };
 
 /*
@@ -41,7 +43,8 @@ struct proc_spec {
 int proc_run(const struct proc_spec *spec, struct str *out, int *ret_status,
 	struct imbrex_error *err) MUST_CHECK;
 
-/* The same, but an exit status other than 0 is EFAIL, with the first line of its stderr. */
+/* The same, but an exit status other than 0 is EFAIL, with the first (or last) line of its stderr.
+ */
 int proc_check(const struct proc_spec *spec, struct str *out, struct imbrex_error *err) MUST_CHECK;
 
 /* Wait for a child: exit code, or 128 + signal number; or -errno. */

@@ -52,8 +52,12 @@ static void failures_have_a_message(void **state)
 	static const struct {
 		const char *script;
 		const char *message;
+		bool last;
 	} cases[] = {
 		{ "echo what >&2; echo more >&2; exit 4", "'/bin/sh' failed with status 4: what" },
+		{ "echo what >&2; echo more >&2; echo >&2; exit 4",
+			"'/bin/sh' failed with status 4: more", true },
+		{ "exit 4", "'/bin/sh' failed with status 4", true },
 		{ "kill -9 $$", "'/bin/sh' failed with status 137" },
 		{ "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxx; done",
 			"'/bin/sh' writes more than 100 bytes" },
@@ -61,7 +65,8 @@ static void failures_have_a_message(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct proc_spec spec = { .argv = SH(cases[i].script) };
+		const struct proc_spec spec = { .argv = SH(cases[i].script),
+			.cause_is_last = cases[i].last };
 		struct imbrex_error err = { 0 };
 		AUTO_STR out = STR_INIT(100);
 
