@@ -37,8 +37,7 @@ static int cached(const struct overlay *o, const char *feature, struct str *reas
 	char name[LIMIT_NAME_BYTES + 1];
 
 	/* A name that is too long was never remembered. */
-	if (o->runhome < 0 ||
-		snprintf(name, sizeof(name), "%s-true", feature) >= (int)sizeof(name))
+	if (o->runhome < 0 || snprintf(name, sizeof(name), "%s-true", feature) >= (int)sizeof(name))
 		return -1;
 	if (exists_at(o->runhome, name))
 		return 1;
