@@ -63,7 +63,7 @@ class Lane:
     """One temporary directory with the program, users and images of a whole test script."""
 
     def __init__(self, imbrex, probe):
-        self.dir = tempfile.mkdtemp(prefix="imbrex-rootless-")
+        self.dir = tempfile.mkdtemp(prefix="imbrex-", dir="/tmp")  # podman: short paths only
         os.chmod(self.dir, 0o755)
         build = os.path.dirname(os.path.abspath(imbrex))
         os.mkdir(self.path("build"))
@@ -357,9 +357,10 @@ class User:
         self.env = lane.environment(self.uid, **(env or {}))
         self.flags = []
         if root:
-            self.root, self.runroot = lane.path(root), lane.path(root + ".run")
+            self.root, self.runroot = lane.path(root), lane.path("r", root.replace("/", "-"))
             for d in (self.root, self.runroot):
-                os.makedirs(d, 0o700, exist_ok=True)
+                os.makedirs(d, exist_ok=True)
+                os.chmod(d, 0o700)
                 os.chown(d, self.uid, self.uid)
             self.flags = ["--root", self.root, "--runroot", self.runroot]
         else:
