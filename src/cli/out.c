@@ -329,10 +329,19 @@ static void json_newline(struct json_out *j)
 void json_string(FILE *f, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
+	const char *plain;
 	size_t len;
 
 	(void)fputc('"', f);
 	for (; *s; s += len) {
+		/* Most text is ASCII without anything to escape: whole runs of it at once. */
+		plain = (const char *)s;
+		len = strspn(plain, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    " -_.:/@+=,;()[]{}'#");
+		if (len) {
+			(void)fwrite(plain, 1, len, f);
+			continue;
+		}
 		len = utf8_len(s);
 		if (!len) {
 			(void)fputs("\\ufffd", f);

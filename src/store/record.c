@@ -12,31 +12,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "json/write.h"
+
+#define KEY(text)                                   \
+	{                                           \
+		.at = text, .len = sizeof(text) - 1 \
+	}
 
 const struct record_type layer_records = {
 	.noun = "layer",
 	.n_fields = LAYER_N_FIELDS,
 	.keys = {
-		[LAYER_ID] = "id",
-		[LAYER_NAMES] = "names",
-		[LAYER_PARENT] = "parent",
-		[LAYER_METADATA] = "metadata",
-		[LAYER_MOUNTLABEL] = "mountlabel",
-		[LAYER_CREATED] = "created",
-		[LAYER_COMPRESSED_DIGEST] = "compressed-diff-digest",
-		[LAYER_COMPRESSED_SIZE] = "compressed-size",
-		[LAYER_DIFF_DIGEST] = "diff-digest",
-		[LAYER_TOC_DIGEST] = "toc-digest",
-		[LAYER_DIFF_SIZE] = "diff-size",
-		[LAYER_COMPRESSION] = "compression",
-		[LAYER_UIDSET] = "uidset",
-		[LAYER_GIDSET] = "gidset",
-		[LAYER_FLAGS] = "flags",
-		[LAYER_UIDMAP] = "uidmap",
-		[LAYER_GIDMAP] = "gidmap",
-		[LAYER_BIG_DATA_NAMES] = "big-data-names",
+		[LAYER_ID] = KEY("id"),
+		[LAYER_NAMES] = KEY("names"),
+		[LAYER_PARENT] = KEY("parent"),
+		[LAYER_METADATA] = KEY("metadata"),
+		[LAYER_MOUNTLABEL] = KEY("mountlabel"),
+		[LAYER_CREATED] = KEY("created"),
+		[LAYER_COMPRESSED_DIGEST] = KEY("compressed-diff-digest"),
+		[LAYER_COMPRESSED_SIZE] = KEY("compressed-size"),
+		[LAYER_DIFF_DIGEST] = KEY("diff-digest"),
+		[LAYER_TOC_DIGEST] = KEY("toc-digest"),
+		[LAYER_DIFF_SIZE] = KEY("diff-size"),
+		[LAYER_COMPRESSION] = KEY("compression"),
+		[LAYER_UIDSET] = KEY("uidset"),
+		[LAYER_GIDSET] = KEY("gidset"),
+		[LAYER_FLAGS] = KEY("flags"),
+		[LAYER_UIDMAP] = KEY("uidmap"),
+		[LAYER_GIDMAP] = KEY("gidmap"),
+		[LAYER_BIG_DATA_NAMES] = KEY("big-data-names"),
 	},
 	.order = { LAYER_ID, LAYER_NAMES, LAYER_PARENT, LAYER_METADATA, LAYER_MOUNTLABEL,
 		LAYER_CREATED, LAYER_COMPRESSED_DIGEST, LAYER_COMPRESSED_SIZE, LAYER_DIFF_DIGEST,
@@ -48,18 +54,18 @@ const struct record_type image_records = {
 	.noun = "image",
 	.n_fields = IMAGE_N_FIELDS,
 	.keys = {
-		[IMAGE_ID] = "id",
-		[IMAGE_NAMES] = "names",
-		[IMAGE_DIGEST] = "digest",
-		[IMAGE_NAMES_HISTORY] = "names-history",
-		[IMAGE_LAYER] = "layer",
-		[IMAGE_MAPPED_LAYERS] = "mapped-layers",
-		[IMAGE_METADATA] = "metadata",
-		[IMAGE_BIG_DATA_NAMES] = "big-data-names",
-		[IMAGE_BIG_DATA_SIZES] = "big-data-sizes",
-		[IMAGE_BIG_DATA_DIGESTS] = "big-data-digests",
-		[IMAGE_CREATED] = "created",
-		[IMAGE_FLAGS] = "flags",
+		[IMAGE_ID] = KEY("id"),
+		[IMAGE_NAMES] = KEY("names"),
+		[IMAGE_DIGEST] = KEY("digest"),
+		[IMAGE_NAMES_HISTORY] = KEY("names-history"),
+		[IMAGE_LAYER] = KEY("layer"),
+		[IMAGE_MAPPED_LAYERS] = KEY("mapped-layers"),
+		[IMAGE_METADATA] = KEY("metadata"),
+		[IMAGE_BIG_DATA_NAMES] = KEY("big-data-names"),
+		[IMAGE_BIG_DATA_SIZES] = KEY("big-data-sizes"),
+		[IMAGE_BIG_DATA_DIGESTS] = KEY("big-data-digests"),
+		[IMAGE_CREATED] = KEY("created"),
+		[IMAGE_FLAGS] = KEY("flags"),
 	},
 	.order = { IMAGE_ID, IMAGE_DIGEST, IMAGE_NAMES, IMAGE_NAMES_HISTORY, IMAGE_LAYER,
 		IMAGE_MAPPED_LAYERS, IMAGE_METADATA, IMAGE_BIG_DATA_NAMES, IMAGE_BIG_DATA_SIZES,
@@ -70,18 +76,18 @@ const struct record_type container_records = {
 	.noun = "container",
 	.n_fields = CONTAINER_N_FIELDS,
 	.keys = {
-		[CONTAINER_ID] = "id",
-		[CONTAINER_NAMES] = "names",
-		[CONTAINER_IMAGE] = "image",
-		[CONTAINER_LAYER] = "layer",
-		[CONTAINER_METADATA] = "metadata",
-		[CONTAINER_BIG_DATA_NAMES] = "big-data-names",
-		[CONTAINER_BIG_DATA_SIZES] = "big-data-sizes",
-		[CONTAINER_BIG_DATA_DIGESTS] = "big-data-digests",
-		[CONTAINER_CREATED] = "created",
-		[CONTAINER_UIDMAP] = "uidmap",
-		[CONTAINER_GIDMAP] = "gidmap",
-		[CONTAINER_FLAGS] = "flags",
+		[CONTAINER_ID] = KEY("id"),
+		[CONTAINER_NAMES] = KEY("names"),
+		[CONTAINER_IMAGE] = KEY("image"),
+		[CONTAINER_LAYER] = KEY("layer"),
+		[CONTAINER_METADATA] = KEY("metadata"),
+		[CONTAINER_BIG_DATA_NAMES] = KEY("big-data-names"),
+		[CONTAINER_BIG_DATA_SIZES] = KEY("big-data-sizes"),
+		[CONTAINER_BIG_DATA_DIGESTS] = KEY("big-data-digests"),
+		[CONTAINER_CREATED] = KEY("created"),
+		[CONTAINER_UIDMAP] = KEY("uidmap"),
+		[CONTAINER_GIDMAP] = KEY("gidmap"),
+		[CONTAINER_FLAGS] = KEY("flags"),
 	},
 	.order = { CONTAINER_ID, CONTAINER_NAMES, CONTAINER_IMAGE, CONTAINER_LAYER,
 		CONTAINER_METADATA, CONTAINER_BIG_DATA_NAMES, CONTAINER_BIG_DATA_SIZES,
@@ -103,21 +109,32 @@ void table_done(struct table *t)
 	free(t->records);
 	free(t->texts[0]);
 	free(t->texts[1]);
-	map_free(t->by_id);
+	free(t->by_id);
 	strv_done(&t->odd);
 	table_init(t, t->type);
 }
 
-static int field_of_key(const struct record_type *type, struct json_span key)
+/*
+ * Number of the field that `key` names, -1 if it is a stranger. Records are mostly written in the
+ * order of their type: `*next` is the place in that order where the search begins.
+ */
+static int field_of_key(const struct record_type *type, struct json_span key, int *next)
 {
 	int i;
 
 	for (i = 0; i < type->n_fields; i++) {
-		if (json_key_is(key, type->keys[i]))
-			return i;
+		int place = (*next + i) % type->n_fields;
+		int field = type->order[place];
+		const struct json_span *name = &type->keys[field];
+
+		if (name->len == key.len && memcmp(name->at, key.at, key.len) == 0) {
+			*next = place + 1;
+			return field;
+		}
 	}
+	/* Rare: an escape in the key, or letters in another case, which Go takes too. */
 	for (i = 0; i < type->n_fields; i++) {
-		if (json_key_is_folded(key, type->keys[i]))
+		if (json_key_is_folded(key, type->keys[i].at))
 			return i;
 	}
 	return -1;
@@ -129,6 +146,7 @@ static int scan_record(const struct record_type *type, struct json_scan *s, stru
 {
 	struct json_span key;
 	struct json_span value;
+	int next = 0;
 	int field;
 	int n;
 
@@ -144,7 +162,7 @@ static int scan_record(const struct record_type *type, struct json_scan *s, stru
 		n = json_scan_skip(s, &value, err);
 		if (n < 0)
 			return n;
-		field = field_of_key(type, key);
+		field = field_of_key(type, key, &next);
 		if (field < 0)
 			continue;
 		if (value.len == 4 && memcmp(value.at, "null", 4) == 0)
@@ -175,8 +193,8 @@ static int grow(struct table *t)
 
 static void forget_index(struct table *t)
 {
-	map_free(t->by_id);
-	t->by_id = NULL;
+	free(take_ptr(t->by_id));
+	t->n_searches = 0;
 }
 
 static int parse_array(struct table *t, struct json_scan *s, bool is_volatile,
@@ -302,34 +320,73 @@ void table_remove(struct table *t, size_t index)
 	forget_index(t);
 }
 
-/* Few look-ups walk the table; many (joins) are worth an index of all ids. */
+static size_t hash_id(const struct table *t, const char *id, size_t len)
+{
+	uint64_t h = t->seed;
+	uint64_t word;
+
+	for (; len >= sizeof(word); id += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, id, sizeof(word));
+		h = (h ^ word) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 32;
+	}
+	for (; len; id++, len--)
+		h = (h ^ (unsigned char)*id) * 0x100000001b3ull;
+	return (size_t)(h ^ h >> 29);
+}
+
+static bool has_id(const struct record *r, const char *id, size_t len)
+{
+	struct json_span at = record_plain(r, RECORD_ID);
+
+	return at.len == len && memcmp(at.at, id, len) == 0;
+}
+
 static void build_index(struct table *t)
 {
-	AUTO_MAP *m = map_new();
+	size_t n_slots = 64;
+	uint32_t *slots;
 	size_t i;
 
-	for (i = 0; m && i < t->n; i++) {
-		struct json_span id = record_plain(&t->records[i], RECORD_ID);
-
-		if (map_add(m, id.at, id.len, (void *)(uintptr_t)i) == -ENOMEM)
-			return;
+	while (n_slots < t->n * 2)
+		n_slots *= 2;
+	slots = calloc(n_slots, sizeof(*slots));
+	if (!slots || random_bytes(&t->seed, sizeof(t->seed)) < 0) {
+		free(slots);
+		return; /* walking finds everything too */
 	}
-	t->by_id = take_ptr(m);
+	for (i = 0; i < t->n; i++) {
+		struct json_span id = record_plain(&t->records[i], RECORD_ID);
+		size_t at = hash_id(t, id.at, id.len) & (n_slots - 1);
+
+		while (slots[at])
+			at = (at + 1) & (n_slots - 1);
+		slots[at] = (uint32_t)(i + 1);
+	}
+	t->by_id = slots;
+	t->n_slots = n_slots;
 }
+
+/* Few searches walk the table; for joins an index of all ids pays. */
+#define SEARCHES_WORTH_AN_INDEX 16
 
 ptrdiff_t table_find_id(struct table *t, const char *id, size_t len)
 {
-	void *value;
+	size_t at;
 	size_t i;
 
-	if (!t->by_id && t->n > 256)
+	if (!t->by_id && t->n_searches++ >= SEARCHES_WORTH_AN_INDEX)
 		build_index(t);
-	if (t->by_id)
-		return map_get(t->by_id, id, len, &value) ? (ptrdiff_t)(uintptr_t)value : -1;
+	if (t->by_id) {
+		at = hash_id(t, id, len) & (t->n_slots - 1);
+		for (; t->by_id[at]; at = (at + 1) & (t->n_slots - 1)) {
+			if (has_id(&t->records[t->by_id[at] - 1], id, len))
+				return (ptrdiff_t)t->by_id[at] - 1;
+		}
+		return -1;
+	}
 	for (i = 0; i < t->n; i++) {
-		struct json_span at = record_plain(&t->records[i], RECORD_ID);
-
-		if (at.len == len && memcmp(at.at, id, len) == 0)
+		if (has_id(&t->records[i], id, len))
 			return (ptrdiff_t)i;
 	}
 	return -1;
@@ -513,6 +570,7 @@ static int put_strangers(
 	struct json_span key;
 	struct json_span value;
 	struct json_scan s;
+	int next = 0;
 	int n;
 	int r;
 
@@ -520,7 +578,7 @@ static int put_strangers(
 	n = json_scan_object_begin(&s, NULL);
 	while (n >= 0 && (n = json_scan_object_next(&s, &key, NULL)) > 0) {
 		n = json_scan_skip(&s, &value, NULL);
-		if (n < 0 || field_of_key(type, key) >= 0)
+		if (n < 0 || field_of_key(type, key, &next) >= 0)
 			continue;
 		r = *first ? 0 : str_putc(to, ',');
 		*first = false;
@@ -551,9 +609,9 @@ int record_set(
 		struct json_span old = record_raw(rec, f);
 
 		if (f == field && value)
-			r = put_member(&text, &first, t->type->keys[f], value, strlen(value));
+			r = put_member(&text, &first, t->type->keys[f].at, value, strlen(value));
 		else if (f != field && old.len)
-			r = put_member(&text, &first, t->type->keys[f], old.at, old.len);
+			r = put_member(&text, &first, t->type->keys[f].at, old.at, old.len);
 	}
 	if (r == 0)
 		r = put_strangers(&text, &first, t->type, rec);

@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/map.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "json/scan.h"
@@ -86,7 +85,7 @@ enum container_field {
 struct record_type {
 	const char *noun; /* "layer" */
 	int n_fields;
-	const char *keys[RECORD_FIELDS_MAX]; /* by field number */
+	struct json_span keys[RECORD_FIELDS_MAX]; /* by field number */
 	int order[RECORD_FIELDS_MAX]; /* field numbers in the order in which they are written */
 };
 
@@ -111,8 +110,11 @@ struct table {
 	struct record *records; /* owned */
 	size_t n;
 	size_t cap;
-	struct map *by_id; /* lazily built; NULL until then and after changes */
-	struct strv odd;   /* what was tolerated while reading, one line each */
+	uint32_t *by_id; /* owned; hash table of record numbers + 1, 0 empty; NULL: not built */
+	size_t n_slots;  /* of by_id; a power of two, at least twice n */
+	uint64_t seed;   /* of the hash: ids from outside cannot be chosen to collide */
+	unsigned int n_searches; /* by id since the last change: many are worth an index */
+	struct strv odd;         /* what was tolerated while reading, one line each */
 };
 
 void table_init(struct table *t, const struct record_type *type);
