@@ -202,8 +202,8 @@ static int get_parent(struct apply *a, size_t len, struct imbrex_error *err)
 	if (fd == -ENOTDIR)
 		return 1;
 	if (fd < 0)
-		return fail_code(
-			err, fd, "layer entry '%s': open parent '%s'", a->pending.path, p->path);
+		return fail_code(err, fd, "layer entry '%s': open parent '%s'", a->pending.path,
+			len ? p->path : ".");
 	if (fstat(fd, &st) < 0) {
 		(void)close_fd(fd);
 		return fail_errno(err, "layer entry '%s': stat parent", a->pending.path);
