@@ -63,6 +63,10 @@ int store_txn_begin(struct imbrex_store *s, struct store_txn **ret, struct imbre
 	if (s->read_only)
 		return store_fail_read_only(s, err);
 	driver_temp_root(s->driver, root, sizeof(root));
+	/* A pull that was killed may have left gigabytes. Failing to reclaim them is no reason to
+	 * stop: gc says what is in the way. */
+	(void)!tempdir_recover(s->graphfd, root, NULL);
+	(void)!tempdir_recover(s->graphfd, layers_tmp, NULL);
 	r = tempdir_new(s->graphfd, root, &txn->driver_temp, err);
 	if (r < 0)
 		return r;
