@@ -638,4 +638,4 @@ if __name__ == "__main__":
     cases = [Words] if LANE == "words" else [Listings, Progress, Terminal, Containers, Run, User]
     suite = unittest.TestSuite(
         unittest.defaultTestLoader.loadTestsFromTestCase(c) for c in cases)
-    sys.exit(not unittest.TextTestRunner(verbosity=1).run(suite).wasSuccessful())
+    sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())
