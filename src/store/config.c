@@ -327,7 +327,16 @@ static int drop_ins(
 		if (r == 0 && request->rootless)
 			r = add_drop_ins(one, paths);
 	}
-	return r < 0 ? r : add_drop_ins(user, paths);
+	return r < 0 || !user ? r : add_drop_ins(user, paths);
+}
+
+/* A user's graphroot is not the machine's, whatever the machine's file says. */
+static void drop_machine_roots(const struct storage_config_request *request, struct settings *s)
+{
+	if (!request->rootless || request->uid == 0)
+		return;
+	free(take_ptr(s->graphroot));
+	free(take_ptr(s->runroot));
 }
 
 static int read_default_files(const struct storage_config_request *request, const char *user_conf,
@@ -340,16 +349,13 @@ static int read_default_files(const struct storage_config_request *request, cons
 	int r;
 
 	for (i = 0; i < ARRAY_LEN(candidates); i++) {
-		if (access(candidates[i], F_OK) < 0)
+		if (!candidates[i] || access(candidates[i], F_OK) < 0)
 			continue;
 		r = read_file(candidates[i], s, sources, err);
 		if (r < 0)
 			return r;
-		/* A user's graphroot is not the machine's, whatever the machine's file says. */
-		if (request->rootless && i > 0) {
-			free(take_ptr(s->graphroot));
-			free(take_ptr(s->runroot));
-		}
+		if (i > 0)
+			drop_machine_roots(request, s);
 		break;
 	}
 	if (drop_ins(request, user_drop_ins, &paths) < 0)
@@ -362,6 +368,14 @@ static int read_default_files(const struct storage_config_request *request, cons
 	return 0;
 }
 
+/* root has files of its own only where XDG_CONFIG_HOME says so: podman 4 and 5 look no further. */
+static bool has_user_files(const struct storage_config_request *request)
+{
+	const char *base = getenv("XDG_CONFIG_HOME");
+
+	return request->rootless || (base && *base == '/');
+}
+
 static int read_files(const struct storage_config_request *request, const char *home,
 	struct settings *s, struct strv *sources, struct imbrex_error *err)
 {
@@ -369,17 +383,22 @@ static int read_files(const struct storage_config_request *request, const char *
 	AUTO_FREE char *user_conf = user ? format_text("%s/storage.conf", user) : NULL;
 	AUTO_FREE char *user_drop_ins = user ? format_text("%s/storage.conf.d", user) : NULL;
 	const char *named = request->config_file;
+	const char *by_env = getenv("CONTAINERS_STORAGE_CONF");
 	const char *override = getenv("CONTAINERS_STORAGE_CONF_OVERRIDE");
 	int r;
 
 	if (!user_conf || !user_drop_ins)
 		return fail_nomem(err);
-	if (!named || !*named)
-		named = getenv("CONTAINERS_STORAGE_CONF");
-	if (named && *named)
+	if (named && *named) {
 		r = read_file(named, s, sources, err);
-	else
-		r = read_default_files(request, user_conf, user_drop_ins, s, sources, err);
+	} else if (by_env && *by_env) {
+		/* It takes the place of the machine's file: so podman 4 and 5 have it. */
+		r = read_file(by_env, s, sources, err);
+		drop_machine_roots(request, s);
+	} else {
+		r = read_default_files(request, has_user_files(request) ? user_conf : NULL,
+			has_user_files(request) ? user_drop_ins : NULL, s, sources, err);
+	}
 	if (r == 0 && override && *override)
 		r = read_file(override, s, sources, err);
 	return r;
@@ -450,12 +469,11 @@ static int settle_path(const char *chosen, const char *configured, const char *f
 	return *ret ? 0 : fail_nomem(err);
 }
 
-static bool is_own_private_dir(const char *path, uid_t uid)
+static bool is_own_private_dir(const char *path)
 {
 	struct stat st;
 
-	(void)uid;
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
 	       (st.st_mode & 0722) == 0700;
 }
 
@@ -465,29 +483,38 @@ static int rootless_runroot(uid_t uid, char **ret, struct imbrex_error *err)
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	const char *tmp = getenv("TMPDIR");
 	AUTO_FREE char *run = format_text("/run/user/%u", (unsigned int)uid);
-	AUTO_FREE char *fallback =
-		format_text("%s/storage-run-%u", tmp && *tmp ? tmp : "/tmp", (unsigned int)uid);
+	AUTO_FREE char *older = NULL;
+	AUTO_FREE char *fallback = NULL;
 	const char *base = NULL;
 
-	if (!run || !fallback)
+	if (!tmp || !*tmp)
+		tmp = "/tmp";
+	older = format_text("%s/podman-run-%u", tmp, (unsigned int)uid);
+	fallback = format_text("%s/storage-run-%u", tmp, (unsigned int)uid);
+	if (!run || !older || !fallback)
 		return fail_nomem(err);
 	if (runtime && *runtime) {
 		base = runtime;
 	} else {
 		(void)mkdir(run, 0700);
-		if (is_own_private_dir(run, uid))
+		if (is_own_private_dir(run))
 			base = run;
 	}
+	/* podman 4 has its own; where it has run, counts of mounts are kept there. */
+	if (!base && is_own_private_dir(older))
+		base = older;
 	if (!base) {
 		(void)mkdir(fallback, 0700);
-		if (is_own_private_dir(fallback, uid))
+		if (is_own_private_dir(fallback))
 			base = fallback;
 	}
-	if (!base)
-		return fail(err, IMBREX_EPERM,
-			"no private runtime directory: '%s' and '%s' are not "
-			"usable",
-			run, fallback);
+	if (!base) {
+		int r = fail(err, IMBREX_EPERM,
+			"no private runtime directory: '%s' and '%s' are not usable", run,
+			fallback);
+
+		return hint(err, r, "set XDG_RUNTIME_DIR, or use --runroot");
+	}
 	*ret = format_text("%s/containers", base);
 	return *ret ? 0 : fail_nomem(err);
 }
