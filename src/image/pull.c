@@ -30,6 +30,9 @@
 #include "stream/exact.h"
 #include "transport/open.h"
 
+/* An empty tar has 1 KiB, or the 10 KiB of a tape record. */
+#define SPOOLED_LAYER_BYTES 65536
+
 /* A layer that was staged before the manifest was known. */
 struct early_layer {
 	struct early_layer *next;
@@ -93,9 +96,12 @@ static int stage_early(void *ctx, const char *member, uint64_t size_bytes, struc
 	struct early_layer *e;
 	int r;
 
-	(void)size_bytes;
-	if (!store_txn_independent(p->txn))
-		return 0; /* the driver needs to know the parent first: let it be spooled */
+	/*
+	 * Let it be spooled if the driver needs to know the parent first; and if it is small,
+	 * because empty layers are those that an image has several times.
+	 */
+	if (!store_txn_independent(p->txn) || size_bytes <= SPOOLED_LAYER_BYTES)
+		return 0;
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return fail_nomem(err);
