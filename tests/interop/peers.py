@@ -68,9 +68,13 @@ class Machine:
     """A temporary directory, private system directories, programs and a registry."""
 
     def __init__(self, imbrex, probe):
-        self.dir = tempfile.mkdtemp(prefix="imbrex-interop-")
+        # podman takes no runroot of more than 50 characters.
+        self.dir = tempfile.mkdtemp(prefix="ii-")
+        if len(self.dir) > 35:
+            os.rmdir(self.dir)
+            self.dir = tempfile.mkdtemp(prefix="ii-", dir="/tmp")
         self.imbrex, self.probe = os.path.abspath(imbrex), os.path.abspath(probe)
-        self.registries = []
+        self.registries, self.stores = [], 0
         for target in ("/etc/containers", "/var/lib/containers", "/run/containers", "/dev/shm"):
             if os.path.isdir(target):
                 mine = self.path("machine" + target)
@@ -180,8 +184,10 @@ http: {{addr: 127.0.0.1:{port}}}
 class Store:
     """One store and the programs on it."""
 
-    def __init__(self, machine, name, driver="overlay"):
+    def __init__(self, machine, driver="overlay"):
         self.machine, self.driver = machine, driver
+        machine.stores += 1
+        name = f"s{machine.stores}"
         self.root, self.runroot = machine.path(name), machine.path(name + ".run")
         self.tmpdir = machine.path(name + ".tmp")
         self.roots = ["--root", self.root, "--runroot", self.runroot]

@@ -64,7 +64,7 @@ class Sources(Case):
         cls.host = m.registry()
 
     def setUp(self):
-        self.store = Store(self.machine, "store-" + self._testMethodName)
+        self.store = Store(self.machine)
         self.addCleanup(lambda: self.store.end())
 
     def flat(self):
@@ -75,7 +75,7 @@ class Sources(Case):
             odd.make_tree(self.model, root)
         return root
 
-    def check_all(self, diff_ids=None, image=None, want_root=True):
+    def check_all(self, diff_ids=None, image=None, has_config=True, zstd=False):
         """What podman says of, and does with, the one image of the store."""
         store, machine = self.store, self.machine
         image = image or self.image.id
@@ -86,7 +86,7 @@ class Sources(Case):
         diff_ids = diff_ids or facts["RootFS"]["Layers"]
         self.assertEqual(facts["RootFS"]["Layers"], diff_ids)
         self.assertEqual(facts["Architecture"], odd.ARCH)
-        if want_root:
+        if has_config:
             self.assertEqual(facts["Config"]["Env"], ["COLOUR=blue"])
 
         root = store.podman("image", "mount", NAME).last
@@ -96,7 +96,8 @@ class Sources(Case):
         r = store.podman("run", "--rm", NAME, "/bin/probe", "cat", "/etc/motd", "put", "/new", "ids")
         self.assertEqual(r.out.splitlines(), ["third", "/new: ok", "ids: 0:0"])
 
-        for kind in ("oci-archive", "docker-archive"):
+        # podman cannot put zstd layers into a docker-archive, whoever unpacked them.
+        for kind in ("oci-archive", "docker-archive")[:1 if zstd else 2]:
             path = machine.path(f"{self._testMethodName}-{kind}.tar")
             store.podman("save", "-q", "--format", kind, "-o", path, NAME)
             layers, said = saved_diff_ids(path)
@@ -120,11 +121,11 @@ class Sources(Case):
         r = self.store.imbrex("pull", "-q", "--tls-verify=false", source, NAME, stdin=stdin)
         return r.last
 
-    def check_pulled(self, source, stdin=None):
+    def check_pulled(self, source, stdin=None, zstd=False):
         self.assertEqual(self.pull(source, stdin), self.image.id)
         layers = self.store.imbrex("layers", "--json").json()
         self.assertEqual(sorted(x["id"] for x in layers), sorted(self.image.layer_ids()))
-        self.check_all(self.image.diff_ids)
+        self.check_all(self.image.diff_ids, zstd=zstd)
 
     def test_registry(self):
         self.machine.skopeo("copy", "-q", "--preserve-digests", "--dest-tls-verify=false",
@@ -141,10 +142,11 @@ class Sources(Case):
 
     def test_oci_archive(self):
         layout, archive = self.machine.path("zstd"), self.machine.path("zstd.tar")
-        self.image.write_layout(layout, ("zstd", "gzip", "zstd") if peers.have("zstd") else ("gzip",))
+        zstd = bool(peers.have("zstd"))
+        self.image.write_layout(layout, ("zstd", "gzip", "zstd") if zstd else ("gzip",))
         with tarfile.open(archive, "w") as tar:
             tar.add(layout, ".")
-        self.check_pulled(f"oci-archive:{archive}")
+        self.check_pulled(f"oci-archive:{archive}", zstd=zstd)
 
     def docker_archive(self):
         path = self.machine.path("docker.tar")
@@ -203,17 +205,16 @@ class Sources(Case):
             f.write(odd.write_tar(flat[0][1]))
         with open(path, "rb") as f:
             diff_id = odd.sha256(f.read())
-        self.check_all([diff_id], self.pull("tar:" + path), want_root=False)
+        self.check_all([diff_id], self.pull("tar:" + path), has_config=False)
 
     def test_rootfs(self):
-        self.check_all(None, self.pull("rootfs:" + self.flat()), want_root=False)
+        self.check_all(None, self.pull("rootfs:" + self.flat()), has_config=False)
 
     def test_vfs(self):
-        self.store = Store(self.machine, "store-vfs", "vfs")
+        self.store = Store(self.machine, "vfs")
         self.check_pulled(f"oci:{self.layout}:latest")
 
-    def test_the_image_without_layers_that_are_empty_shares_none(self):
-        """Two images on one base: removing one leaves the other whole."""
+    def test_removing_an_image_leaves_another_on_the_same_base_whole(self):
         base = self.image.layers[:2]
         small = odd.Image(base + [("pax", [odd.Entry("only-here", data=b"x")])])
         layout = self.machine.path("small")
