@@ -56,7 +56,7 @@ int container_drop(struct imbrex_store *s, size_t index, bool force, struct imbr
 			return r;
 	}
 	if (id_is_valid(id)) {
-		r = store_trash_dir(s, &s->containers, id, err);
+		r = store_drop(&s->containers, id, err);
 		if (r < 0)
 			return r;
 	}

@@ -2,7 +2,7 @@
 /*
  * Garbage: layer directories without a record, documents of images and containers that are gone,
  * temporary files of writers that died, parts of downloads that nobody came back for, and layers
- * that a crashed pull left without an image.
+ * that a crash left without an image or a container.
  *
  * A layer without an image may belong to a pull that runs right now in another program (podman
  * records layers first, the image last), so only old ones are taken.
@@ -140,13 +140,14 @@ static bool is_old(const struct timespec *t, int64_t age_sec)
 	return now.tv_sec - t->tv_sec > age_sec;
 }
 
-/* An image's layer without image, name or child, for a day. */
+/* A layer without image, container, name or child, for a day: of a pull, a creation or a removal
+ * that was cut short. */
 static bool is_abandoned(struct imbrex_store *s, const struct record *rec, const char *id)
 {
 	struct json_span created = record_plain(rec, LAYER_CREATED);
 	struct timespec when;
 
-	return record_raw(rec, LAYER_DIFF_DIGEST).len && !record_raw(rec, LAYER_NAMES).len &&
+	return !record_raw(rec, LAYER_NAMES).len &&
 	       json_time_parse(created.at, created.len, &when) == 0 &&
 	       is_old(&when, ORPHAN_LAYER_AGE_SEC) && !layer_has_children(s, id) &&
 	       !layer_is_used(s, id) && !store_mount_find(s, id);
@@ -168,7 +169,9 @@ static int abandoned_layers(
 				return fail_nomem(err);
 			if (!is_abandoned(s, &s->layers.t.records[i], id))
 				continue;
-			r = added(strv_addf(ret, "layer %s: no image needs it", id), err);
+			r = added(
+				strv_addf(ret, "layer %s: no image needs it and no container", id),
+				err);
 			if (r == 0 && collect) {
 				r = layer_drop(s, id, err);
 				found = true;

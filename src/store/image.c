@@ -457,7 +457,7 @@ static int drop_image(struct imbrex_store *s, size_t index, bool force, struct s
 	if (r < 0)
 		return r;
 	if (id_is_valid(id)) {
-		r = store_trash_dir(s, &s->images, id, err);
+		r = store_drop(&s->images, id, err);
 		if (r < 0)
 			return r;
 	}

@@ -133,8 +133,10 @@ int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err)
 	ptrdiff_t i = table_find_id(&s->layers.t, id, strlen(id));
 	int r;
 
-	r = store_trash_layer(s, id, err);
-	if (r < 0 || i < 0)
+	if (i < 0)
+		return 0;
+	r = store_drop(&s->layers, id, err);
+	if (r < 0)
 		return r;
 	s->layers.dirty[s->layers.t.records[i].is_volatile] = true;
 	table_remove(&s->layers.t, (size_t)i);

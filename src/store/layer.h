@@ -13,7 +13,7 @@ ptrdiff_t layer_parent(struct imbrex_store *s, size_t index);
 bool layer_has_children(struct imbrex_store *s, const char *id);
 /* An image or a container names it. Needs images and containers. */
 bool layer_is_used(struct imbrex_store *s, const char *id);
-/* Record out of the table, files into the trash. The caller saves the table. */
+/* Record out of the table; its files follow when the caller saves the table. */
 int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err) MUST_CHECK;
 
 /* The strings as a NULL terminated array, never NULL except on no memory; empties `v`. */

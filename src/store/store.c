@@ -103,6 +103,7 @@ static int reload(struct store_table *t, struct imbrex_error *err)
 	int r;
 
 	table_done(&t->t);
+	strv_done(&t->dropped);
 	t->loaded = false;
 	t->dirty[0] = false;
 	t->dirty[1] = false;
@@ -235,6 +236,27 @@ static int save_names(struct imbrex_store *s, struct saves *saves, struct imbrex
 	return 0;
 }
 
+int store_drop(struct store_table *t, const char *id, struct imbrex_error *err)
+{
+	return strv_add(&t->dropped, id) < 0 ? fail_nomem(err) : 0;
+}
+
+/* Nobody names these any more. What cannot be moved away now is garbage, which gc finds. */
+static void trash_dropped(struct imbrex_store *s, struct store_table *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->dropped.n; i++) {
+		const char *id = t->dropped.items[i];
+
+		if (t == &s->layers)
+			(void)!store_trash_layer(s, id, NULL);
+		else
+			(void)!store_trash_dir(s, t, id, NULL);
+	}
+	strv_done(&t->dropped);
+}
+
 int store_save_all(struct imbrex_store *s, struct store_table *const *tables, size_t n,
 	struct imbrex_error *err)
 {
@@ -256,7 +278,11 @@ int store_save_all(struct imbrex_store *s, struct store_table *const *tables, si
 			return r;
 	}
 	r = sync_contents(&saves, err);
-	return r < 0 ? r : save_names(s, &saves, err);
+	if (r == 0)
+		r = save_names(s, &saves, err);
+	for (i = 0; r == 0 && i < n; i++)
+		trash_dropped(s, tables[i]);
+	return r;
 }
 
 int store_save(struct imbrex_store *s, struct store_table *t, struct imbrex_error *err)
@@ -309,6 +335,7 @@ static void table_close(struct store_table *t)
 {
 	file_lock_done(&t->lock);
 	table_done(&t->t);
+	strv_done(&t->dropped);
 	t->dirfd = close_fd(t->dirfd);
 	free(t->dir);
 }

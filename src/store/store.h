@@ -38,7 +38,8 @@ struct store_table {
 	struct lock_token token;  /* of what is in memory */
 	struct timespec mtime[2]; /* of the files as loaded; zero: no such file */
 	bool loaded;
-	bool dirty[2]; /* [1]: volatile file */
+	bool dirty[2];       /* [1]: volatile file */
+	struct strv dropped; /* ids whose records were removed: their files go after the save */
 };
 
 struct mount_record {
@@ -107,7 +108,14 @@ int store_save_all(struct imbrex_store *s, struct store_table *const *tables, si
 /* What publishing layers renamed is on disk, or will be no later than the next saved table. */
 int store_sync_layers(struct imbrex_store *s, struct imbrex_error *err) MUST_CHECK;
 
-/* Throw something away when the locks are released. The caller holds the lock that protects it. */
+/*
+ * A record was removed from the table in memory: what belongs to it is thrown away when the table
+ * has been saved, so that no crash and no full disk leaves a record without its content.
+ */
+int store_drop(struct store_table *t, const char *id, struct imbrex_error *err) MUST_CHECK;
+
+/* Throw something away when the locks are released. The caller holds the lock that protects it,
+ * and no record names it. */
 int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_error *err) MUST_CHECK;
 int store_trash_dir(struct imbrex_store *s, struct store_table *t, const char *name,
 	struct imbrex_error *err) MUST_CHECK;

@@ -5,12 +5,14 @@
  */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -565,6 +567,102 @@ static void a_record_marked_incomplete_is_removed_by_the_next_writer(void **stat
 	expect_no_problem(f->s);
 }
 
+static void layers_that_nothing_needs_are_garbage_after_a_day(void **state)
+{
+	static const struct {
+		const char *why;
+		const char *record;
+		bool collected;
+	} cases[] = {
+		{ "a pull was killed",
+			"\"created\":\"2020-01-02T03:04:05Z\",\"diff-digest\":\"sha256:00\"",
+			true },
+		{ "a removal was killed", "\"created\":\"2020-01-02T03:04:05Z\"", true },
+		{ "someone named it", "\"created\":\"2020-01-02T03:04:05Z\",\"names\":[\"x\"]",
+			false },
+		{ "a pull may be running", "\"created\":\"2999-01-02T03:04:05Z\"", false },
+		{ "nobody knows how old it is", "\"created\":\"yesterday\"", false },
+	};
+	struct fixture *f = *state;
+	AUTO_FREE char *dir = format_text("%s/vfs/dir/" ID_A, f->graphroot);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_FREE char *text = format_text("[{\"id\":\"" ID_A "\",%s}]", cases[i].record);
+		struct imbrex_error err = { 0 };
+		char **lines;
+
+		put_text(f, "root/vfs-layers/layers.json", text);
+		assert_true(mkdir(dir, 0700) == 0 || errno == EEXIST);
+		ok(imbrex_gc(f->s, true, &lines, &err), &err);
+		assert_int_equal(access(dir, F_OK), 0);
+		imbrex_strings_free(lines);
+		ok(imbrex_gc(f->s, false, &lines, &err), &err);
+		if (!lines[0] != !cases[i].collected)
+			fail_msg("%s: %s", cases[i].why, lines[0] ? lines[0] : "kept");
+		if (lines[0]) {
+			assert_string_equal(
+				lines[0], "layer " ID_A ": no image needs it and no container");
+			assert_null(lines[1]);
+		}
+		assert_int_equal(access(dir, F_OK) < 0, cases[i].collected);
+		expect_in(f, "root/vfs-layers/layers.json", cases[i].collected ? "[]" : text);
+		imbrex_strings_free(lines);
+	}
+}
+
+/* Files cannot grow beyond 64 bytes, which is what a change stamp has: no table can be written. */
+static void fill_disk(bool full)
+{
+	static struct rlimit before;
+	struct rlimit limit;
+
+	if (full) {
+		(void)signal(SIGXFSZ, SIG_IGN);
+		assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+		limit = (struct rlimit){ .rlim_cur = 64, .rlim_max = before.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	} else {
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	}
+}
+
+static void a_removal_that_cannot_be_recorded_takes_nothing_away(void **state)
+{
+	struct fixture *f = *state;
+	const struct imbrex_container_opts opts = { .name = "c" };
+	const struct imbrex_container_opts other = { .name = "d" };
+	struct imbrex_error err = { 0 };
+	struct imbrex_removed removed;
+	AUTO_FREE char *id = NULL;
+	AUTO_FREE char *second = NULL;
+
+	put_image(f->s, ID_A, "localhost/a:1");
+	put_image(f->s, ID_B, "localhost/b:1");
+	ok(imbrex_container_create(f->s, "a:1", &opts, &id, &err), &err);
+	ok(imbrex_container_create(f->s, "a:1", &other, &second, &err), &err);
+	fill_disk(true);
+	assert_int_equal(imbrex_container_remove(f->s, "c", false, &err), IMBREX_ELIMIT);
+	fill_disk(false);
+	assert_string_equal(err.message, "vfs-containers: write 'containers.json': File too large");
+	expect_no_problem(f->s);
+	fill_disk(true);
+	assert_int_equal(imbrex_image_remove(f->s, "b:1", false, &removed, &err), IMBREX_ELIMIT);
+	fill_disk(false);
+	assert_string_equal(err.message, "vfs-images: write 'images.json': File too large");
+	expect_no_problem(f->s);
+	fill_disk(true);
+	assert_int_equal(imbrex_image_remove(f->s, "a:1", true, &removed, &err), IMBREX_ELIMIT);
+	fill_disk(false);
+	expect_no_problem(f->s);
+	ok(imbrex_image_remove(f->s, "a:1", true, &removed, &err), &err);
+	imbrex_removed_done(&removed);
+	ok(imbrex_image_remove(f->s, "b:1", true, &removed, &err), &err);
+	imbrex_removed_done(&removed);
+	assert_false(exists(f, "root/vfs-images/" ID_A));
+	expect_no_problem(f->s);
+}
+
 #define store_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -585,6 +683,8 @@ int main(void)
 		store_test(a_commit_whose_layer_vanished_says_try_again),
 		store_test(nothing_of_an_aborted_transaction_is_left),
 		store_test(a_record_marked_incomplete_is_removed_by_the_next_writer),
+		store_test(layers_that_nothing_needs_are_garbage_after_a_day),
+		store_test(a_removal_that_cannot_be_recorded_takes_nothing_away),
 	};
 
 	if (geteuid() != 0) {
