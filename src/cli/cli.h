@@ -80,10 +80,16 @@ struct verb_group {
 	const struct verb *const *verbs; /* NULL terminated */
 };
 
+/* A command line to begin with, and what it does. */
+struct example {
+	const char *line, *does;
+};
+
 /* One way to be called: `imbrex`, or another program's name. */
 struct face {
 	const char *name;
 	const char *summary;
+	const struct example *examples;   /* ended by a line of NULL; NULL: none */
 	const struct verb_group *groups;  /* ended by a title of NULL */
 	const struct verb *const *hidden; /* NULL terminated; not listed */
 };

@@ -39,9 +39,15 @@ static void print_version(const struct cli *c)
 static int check_operands(const struct cli *c, struct imbrex_error *err)
 {
 	const struct verb *v = c->verb;
+	const char *optional;
+	int r;
 
-	if (c->n_operands < v->operands_min)
-		return fail(err, IMBREX_EINVAL, "'%s' needs %s", v->name, v->operands);
+	if (c->n_operands < v->operands_min) {
+		optional = strstr(v->operands, " [");
+		r = fail(err, IMBREX_EINVAL, "'%s' needs %.*s", v->name,
+			optional ? (int)(optional - v->operands) : -1, v->operands);
+		return hint(err, r, "%s %s [OPTIONS] %s", c->face->name, v->name, v->operands);
+	}
 	if (c->n_operands > v->operands_max)
 		return fail(err, IMBREX_EINVAL, "'%s' takes %s%s; '%s' is too many", v->name,
 			*v->operands ? "only " : "no operands", v->operands,

@@ -256,9 +256,10 @@ static int parse_letters(const struct opt_parser *p, struct cursor *c, struct im
 	return 0;
 }
 
+/* Short verbs are close to one another: two edits make "push" of "pull". */
 static bool too_far(size_t edits, size_t len)
 {
-	return edits > (len <= 3 ? 1u : len <= 8 ? 2u : 3u);
+	return edits > (len <= 5 ? 1u : len <= 8 ? 2u : 3u);
 }
 
 int opt_parse(

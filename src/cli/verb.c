@@ -100,9 +100,14 @@ const struct verb *face_find(const struct face *face, const char *name)
 void face_print_help(FILE *f, const struct face *face)
 {
 	const struct verb_group *g;
+	const struct example *e;
 	size_t i;
 
 	(void)fprintf(f, "Usage: %s [OPTIONS] VERB [ARG...]\n\n%s\n", face->name, face->summary);
+	if (face->examples)
+		(void)fputs("\nExamples:\n", f);
+	for (e = face->examples; e && e->line; e++)
+		(void)fprintf(f, "    %-44s %s\n", e->line, e->does);
 	for (g = face->groups; g->title; g++) {
 		(void)fprintf(f, "\n%s:\n", g->title);
 		for (i = 0; g->verbs[i]; i++)

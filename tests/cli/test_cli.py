@@ -65,6 +65,10 @@ class Words(Case):
     USAGE = [
         (["pul", "x"], 2, "unknown verb 'pul'", "did you mean 'pull'?"),
         (["iamges"], 2, "unknown verb 'iamges'", "did you mean 'images'?"),
+        (["push"], 2, "unknown verb 'push'", "'imbrex help' lists the verbs"),
+        (["foo"], 2, "unknown verb 'foo'", "'imbrex help' lists the verbs"),
+        (["kill"], 2, "unknown verb 'kill'", "'imbrex help' lists the verbs"),
+        (["strt"], 2, "unknown verb 'strt'", "did you mean 'start'?"),
         (["frobnicate"], 2, "unknown verb 'frobnicate'", "'imbrex help' lists the verbs"),
         (["images", "--jsno"], 2, "unknown option '--jsno'", "did you mean '--json'?"),
         (["--rot", "/x", "images"], 2, "unknown option '--rot'", "did you mean '--root'?"),
@@ -76,7 +80,8 @@ class Words(Case):
          "option --progress is one of auto, tty, plain, json, none, not 'fancy'", None),
         (["images", "--color=alwayz"], 2,
          "option --color is one of auto, always, never, not 'alwayz'", "did you mean 'always'?"),
-        (["pull"], 2, "'pull' needs SRC [NAME]", None),
+        (["pull"], 2, "'pull' needs SRC", "imbrex pull [OPTIONS] SRC [NAME]"),
+        (["tag", "x"], 2, "'tag' needs IMAGE NAME...", "imbrex tag [OPTIONS] IMAGE NAME..."),
         (["pull", "a", "b", "c"], 2, "'pull' takes only SRC [NAME]; 'c' is too many", None),
         (["images", "x"], 2, "'images' takes no operands; 'x' is too many", None),
         (["pull", "--jobs", "0", "x"], 2, "option --jobs takes a number from 1 on, not '0'", None),
@@ -91,7 +96,11 @@ class Words(Case):
         (["completion", "tcsh"], 2,
          "no completion for shell 'tcsh': there is bash, zsh and fish", None),
         (["help", "pul"], 2, "unknown verb 'pul'", "did you mean 'pull'?"),
-        (["run"], 125, "'run' needs IMAGE [CMD [ARG...]]", None),
+        (["run"], 125, "'run' needs IMAGE", "imbrex run [OPTIONS] IMAGE [CMD [ARG...]]"),
+        (["start"], 125, "'start' needs CONTAINER",
+         "imbrex start [OPTIONS] CONTAINER [CMD [ARG...]]"),
+        (["start", "--pull", "x"], 125, "unknown option '--pull'", None),
+        (["start", "--nmae", "x"], 125, "unknown option '--nmae'", None),
         (["run", "--nmae", "x", "y"], 125, "unknown option '--nmae'", "did you mean '--name'?"),
         (["x\x1b[31m\n"], 2, "unknown verb 'x?[31m?'", None),
     ]
@@ -129,9 +138,16 @@ class Words(Case):
         self.assertEqual((r.status, r.out), (2, ""))
         self.assertEqual(r.err, self.run_it("--help").out)
 
+    def test_help_begins_with_examples_that_exist(self):
+        text = self.run_it("--help").out
+        self.assertLess(text.index("Examples:"), text.index("Images:"))
+        lines = re.findall(r"^    imbrex ([a-z]+) ", text, re.M)
+        self.assertGreater(len(lines), 3)
+        self.assertEqual(set(lines) - set(self.verbs()), set())
+
     def test_help_keeps_to_the_width_of_a_terminal(self):
-        for verb in self.verbs():
-            for line in self.run_it("help", verb).out.splitlines():
+        for args in [["help"]] + [["help", verb] for verb in self.verbs()]:
+            for line in self.run_it(*args).out.splitlines():
                 self.assertLessEqual(len(line), 100, line)
 
     def test_the_version_is_told_in_every_way(self):
@@ -188,6 +204,8 @@ class Words(Case):
         self.assertEqual(self.complete("imbrex", "pull", "--pl"), ["--platform="])
         self.assertEqual(self.complete("imbrex", "images", "--progress", "=", "p"), ["plain"])
         self.assertEqual(self.complete("imbrex", "run", "--network", ""), ["host", "none"])
+        self.assertEqual(self.complete("imbrex", "start", "--network", "n"), ["none"])
+        self.assertEqual(self.complete("imbrex", "start", "--ent"), ["--entrypoint="])
         self.assertEqual(self.complete("imbrex", "completion", "z"), ["zsh"])
 
 
@@ -479,6 +497,15 @@ class Terminal(Store):
                 self.assertLessEqual(len(line), columns)
         self.assertIn("~", self.on_terminal(70, "images"))
 
+    def test_an_empty_list_says_how_to_begin(self):
+        self.assertIn("no images yet: 'imbrex pull SRC' fetches one", self.on_terminal(80, "images"))
+        self.assertIn("no containers yet: 'imbrex create IMAGE'", self.on_terminal(80, "ps"))
+        self.assertNotIn("yet", self.on_terminal(80, "images", "-q"))
+        self.assertNotIn("yet", self.on_terminal(80, "images", "--json"))
+        self.assertEqual(self.cli("images").err, "")
+        self.pull()
+        self.assertNotIn("yet", self.on_terminal(80, "images"))
+
     def test_errors_have_colour(self):
         self.assertIn("\x1b[1;31mimbrex:", self.on_terminal(80, "pul"))
 
@@ -601,6 +628,103 @@ class Run(Store):
         self.assertEqual(self.records("ps"), [])
 
 
+class Start(Store):
+    def setUp(self):
+        super().setUp()
+        self.pull()
+        self.id = self.ok("create", "base", "--name", "box").strip()
+
+    def start(self, *args, **more):
+        return self.cli("start", *args, **more)
+
+    def test_without_a_command_the_image_says_what_runs(self):
+        r = self.start("box")
+        self.assertEqual((r.status, r.out.strip(), r.err), (0, "cwd: /etc", ""), r)
+
+    def test_a_container_is_found_by_id_and_by_its_beginning(self):
+        for name in (self.id, self.id[:12]):
+            self.assertEqual(self.start(name, "exit", "5").status, 5)
+
+    def test_what_is_written_stays_and_nothing_stays_mounted(self):
+        self.assertEqual(self.start("box", "put", "/new").status, 0)
+        self.assertEqual(self.start("box", "cat", "/new").status, 0)
+        record = self.records("ps")[0]
+        self.assertEqual((record["id"], record["mount_count"]), (self.id, 0))
+        r = self.cli("run", "base", "cat", "/new")
+        self.assertIn("No such file", r.out + r.err, "the image was written to")
+
+    def test_options_hold_for_one_program(self):
+        out = self.start("-e", "COLOR=red", "-w", "/bin", "box", "env", "cwd").out
+        self.assertIn("COLOR=red", out)
+        self.assertIn("cwd: /bin", out)
+        self.assertIn("COLOR=blue", self.start("box", "env").out)
+        r = self.start("--entrypoint", "/bin/probe", "box", "exit", "7")
+        self.assertEqual(r.status, 7, r)
+        self.assertNotIn("ok", self.start("--read-only", "box", "put", "/x").out)
+        self.assertEqual(self.start("box", "--help").status, 99)
+        with open(self.store + "/secret", "w") as f:
+            f.write("from outside")
+        r = self.start("-v", f"{self.store}/secret:/inside:ro", "box", "cat", "/inside")
+        self.assertIn("from outside", r.out, r)
+
+    def test_statuses_are_those_of_run(self):
+        self.fails(self.start("--entrypoint", "nothing", "box"), 127, ".*nothing")
+        self.fails(self.start("--entrypoint", "/plain", "box"), 126, ".*plain")
+        self.fails(self.start("nowhere"), 125, ".*'nowhere'", "imbrex ps")
+        self.fails(self.start("base"), 125, ".*'base'", "imbrex run base")
+        self.fails(self.start("-v", "relative:other", "box"), 125, "option --mount takes SRC:DST")
+        self.assertEqual(self.records("ps")[0]["mount_count"], 0)
+
+    def test_an_image_without_a_program_asks_for_one(self):
+        self.pull("two")
+        self.ok("create", "two", "--name", "bare")
+        self.fails(self.start("bare"), 125, "image 'localhost/two:latest' names no program to run",
+                   "imbrex start bare CMD")
+
+    def private_mounts(self):
+        return LANE == "user" and self.records("info")["Driver"] != "vfs"
+
+    def begin(self, *args):
+        become = become_user if LANE == "user" and os.geteuid() == 0 else None
+        p = subprocess.Popen([IMBREX, *self.at, "start", *args], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, env=environment(**self.env),
+                             preexec_fn=become)
+        self.assertTrue(select.select([p.stdout], [], [], 60)[0])
+        p.stdout.readline()
+        return p
+
+    def test_a_signal_ends_the_program_and_the_mount_goes(self):
+        p = self.begin("box", "wait")
+        p.send_signal(signal.SIGTERM)
+        p.communicate(timeout=60)
+        self.assertNotEqual(p.returncode, 125)
+        record = self.records("ps")[0]
+        self.assertEqual((record["names"], record["mount_count"]), (["box"], 0))
+
+    def test_two_programs_share_a_container(self):
+        p = self.begin("box", "wait")
+        r = self.start("box", "put", "/from-the-second")
+        if self.private_mounts():
+            self.fails(r, 125, "container 'box' is in use", "imbrex umount box")
+        else:
+            self.assertEqual((r.status, r.err), (0, ""), r)
+        p.send_signal(signal.SIGTERM)
+        self.assertEqual(p.communicate(timeout=60)[1], "")
+        self.assertEqual(self.records("ps")[0]["mount_count"], 0)
+        found = self.start("box", "cat", "/from-the-second").status
+        self.assertEqual(found, 1 if self.private_mounts() else 0)
+
+    def test_after_a_kill_the_container_is_usable_again(self):
+        p = self.begin("box", "wait")
+        p.kill()
+        p.communicate(timeout=60)
+        if self.private_mounts():
+            self.fails(self.start("box"), 125, "container 'box' is in use", "imbrex umount box")
+        self.ok("umount", "box")
+        self.assertEqual(self.start("box", "exit", "3").status, 3)
+        self.assertEqual(self.records("ps")[0]["mount_count"], 0)
+
+
 class User(Store):
     @unittest.skipUnless(LANE == "user", "for unprivileged users")
     def test_unshare_runs_a_program_as_root_of_a_namespace(self):
@@ -635,7 +759,8 @@ def prepare():
 
 if __name__ == "__main__":
     prepare()
-    cases = [Words] if LANE == "words" else [Listings, Progress, Terminal, Containers, Run, User]
+    cases = [Words] if LANE == "words" else [
+        Listings, Progress, Terminal, Containers, Run, Start, User]
     suite = unittest.TestSuite(
         unittest.defaultTestLoader.loadTestsFromTestCase(c) for c in cases)
     sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())

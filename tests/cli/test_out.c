@@ -242,7 +242,7 @@ static const char *word_at(const void *ctx, size_t i)
 static void only_near_words_are_suggested(void **state)
 {
 	static const char *const words[] = { "images", "inspect", "info", "rm", "rmi", "run",
-		NULL };
+		"push", NULL };
 	static const struct {
 		const char *word, *want;
 	} cases[] = {
@@ -250,6 +250,8 @@ static void only_near_words_are_suggested(void **state)
 		{ "image", "images" },
 		{ "inspct", "inspect" },
 		{ "rum", "rm" },
+		{ "pull", NULL },
+		{ "isnepct", "inspect" },
 		{ "unr", NULL },
 		{ "frobnicate", NULL },
 		{ "x", NULL },

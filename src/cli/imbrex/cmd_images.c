@@ -2,6 +2,7 @@
 /* images: what is in the store, newest first. A row for every name, a record for every image. */
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/imbrex/verbs.h"
@@ -111,6 +112,8 @@ static int run(struct cli *c, const void *args)
 			(void)puts(images[i].id);
 	} else {
 		r = print_table(images, n, a->no_trunc);
+		if (!n && isatty(STDOUT_FILENO))
+			cli_note(c, "no images yet: '%s pull SRC' fetches one", c->face->name);
 	}
 	imbrex_images_free(images, n);
 	if (r < 0) {

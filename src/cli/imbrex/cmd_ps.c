@@ -2,6 +2,7 @@
 /* ps: containers, newest first. */
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/imbrex/verbs.h"
@@ -110,6 +111,9 @@ static int run(struct cli *c, const void *args)
 			(void)puts(list[i].id);
 	} else {
 		r = print_table(list, n, a->no_trunc);
+		if (!n && isatty(STDOUT_FILENO))
+			cli_note(
+				c, "no containers yet: '%s create IMAGE' makes one", c->face->name);
 	}
 	imbrex_containers_free(list, n);
 	if (r < 0) {

@@ -4,8 +4,8 @@
 
 static const struct verb *const image_verbs[] = { &verb_pull, &verb_images, &verb_layers,
 	&verb_inspect, &verb_history, &verb_tag, &verb_untag, &verb_rmi, NULL };
-static const struct verb *const container_verbs[] = { &verb_run, &verb_create, &verb_ps,
-	&verb_mount, &verb_umount, &verb_rm, NULL };
+static const struct verb *const container_verbs[] = { &verb_run, &verb_create, &verb_start,
+	&verb_ps, &verb_mount, &verb_umount, &verb_rm, NULL };
 static const struct verb *const store_verbs[] = { &verb_df, &verb_info, &verb_check, &verb_gc,
 	NULL };
 static const struct verb *const other_verbs[] = { &verb_unshare, &verb_completion, &verb_version,
@@ -21,9 +21,19 @@ static const struct verb_group groups[] = {
 
 static const struct verb *const hidden[] = { &verb_names, NULL };
 
+static const struct example examples[] = {
+	{ "imbrex pull docker.io/library/debian:12", "fetch an image" },
+	{ "imbrex run debian:12 cat /etc/os-release", "run a program in it, leave nothing behind" },
+	{ "imbrex create --name box debian:12", "make a container that stays" },
+	{ "imbrex start box bash", "work in it, as often as you like" },
+	{ "imbrex layers --tree", "see what images share" },
+	{ NULL },
+};
+
 const struct face face_imbrex = {
 	.name = "imbrex",
 	.summary = "Keep container images in a podman-compatible store, and run programs in them.",
+	.examples = examples,
 	.groups = groups,
 	.hidden = hidden,
 };
