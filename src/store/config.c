@@ -2,10 +2,11 @@
 /*
  * storage.conf and its environment.
  *
- * Order: a file that the caller or CONTAINERS_STORAGE_CONF names stands alone; else the first of
+ * Order: a file that the caller names, or CONTAINERS_STORAGE_CONF, stands alone; else the first of
  * the user's, /etc's and /usr/share's file, then the drop-ins of all three places by file name,
  * a later place replacing an earlier one's file of the same name. Then
- * CONTAINERS_STORAGE_CONF_OVERRIDE, STORAGE_DRIVER, STORAGE_OPTS, and the command line.
+ * CONTAINERS_STORAGE_CONF_OVERRIDE, STORAGE_DRIVER, STORAGE_OPTS, and the command line. What is the
+ * machine's (all but the caller's and the user's) does not say where a user's store lies.
  */
 #include "store/config.h"
 

@@ -106,6 +106,16 @@ class WithIds(Case):
                 self.assertEqual([i["Id"] for i in json.loads(r.out)], [image])
                 r = user.podman_run(IMAGE, "/bin/probe", "ids", "cat", "/home/bob/note", "exit", "7")
                 self.assertEqual((r.status, "ids: 0:0" in r.out), (7, True), r)
+                saved = f"{self.lane.home(user.uid)}/saved-{os.path.basename(user.root)}"
+                self.ok(user.podman("save", "-q", "--format", "oci-dir", "-o", saved, IMAGE))
+                self.assertEqual(lane.diff_ids(saved), lane.diff_ids(self.layout))
+                # Each inside the namespace of the other.
+                r = self.ok(user.sh(["podman", "unshare", self.lane.imbrex,
+                                     *user.all_flags("--driver"), "images", "-q", "--no-trunc"]))
+                self.assertEqual(r.last, image)
+                r = self.ok(user.sh([self.lane.imbrex, "unshare", *lane.PODMAN,
+                                     *user.all_flags("--storage-driver"), "images", "-q"]))
+                self.assertIn(r.last, image)
                 self.ok(user.podman("rmi", IMAGE))
                 self.assertEqual(user.imbrex("images", "-q").out, "")
                 self.ok(user.imbrex("check"))
@@ -158,6 +168,22 @@ class OneId(Case):
         self.ok(user.imbrex("pull", "-q", "oci:" + self.layout, IMAGE))
         self.ok(user.imbrex("rmi", IMAGE))
         self.assertEqual(os.listdir(user.root + "/overlay/l"), [])
+
+
+    def test_without_newuidmap_ranges_are_no_use(self):
+        if not lane.have("newuidmap"):
+            self.skipTest("newuidmap is not installed")
+        program = lane.have("newuidmap")
+        blank = self.lane.path("no-newuidmap")
+        with open(blank, "w", encoding="ascii"):
+            pass
+        lane.mount("--bind", blank, program)
+        self.addCleanup(subprocess.run, ["umount", program], check=True)
+        user = User(self.lane, WITH_IDS, "without-helper")
+        self.ok(user.imbrex("pull", "-q", "oci:" + self.layout, IMAGE))
+        self.same_tree(user.tree(IMAGE), lane.merged(self.layers, squash=True, devices=False))
+        r = user.imbrex("run", IMAGE, "/bin/probe", "ids", "exit", "5")
+        self.assertEqual((r.status, r.out), (5, "ids: 0:0\n"), r)
 
 
 class ShortRange(Case):
