@@ -50,6 +50,11 @@ struct id_kind {
 static const struct id_kind uid_kind = { "uid", "uid_map", newuidmap_paths, CAP_SETUID };
 static const struct id_kind gid_kind = { "gid", "gid_map", newgidmap_paths, CAP_SETGID };
 
+bool userns_has_helpers(void)
+{
+	return proc_find(newuidmap_paths) && proc_find(newgidmap_paths);
+}
+
 bool in_initial_userns(void)
 {
 	struct stat st;

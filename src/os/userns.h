@@ -38,6 +38,9 @@ bool in_initial_userns(void);
 /* Refuse empty lists, ranges that overlap or wrap, and more than LIMIT_ID_MAP_EXTENTS. */
 int id_maps_check(const struct id_maps *maps, struct imbrex_error *err) MUST_CHECK;
 
+/* Are the programs there that map subordinate ids for who may not (newuidmap, newgidmap)? */
+bool userns_has_helpers(void);
+
 /*
  * Write the maps of the fresh user namespace that our child `pid` is in. The child must not run on
  * before this returns, and must not have been reaped.

@@ -39,9 +39,6 @@
 #include "run/init.h"
 #include "run/plan.h"
 
-static const char *const newuidmap_paths[] = { "/usr/bin/newuidmap", "/bin/newuidmap",
-	"/usr/local/bin/newuidmap", NULL };
-
 /* One more than the ranges of the user: its own id. */
 struct own_maps {
 	struct id_map items[LIMIT_ID_MAP_EXTENTS];
@@ -173,8 +170,7 @@ static int look_around(
 		if (r < 0)
 			return r;
 	}
-	f->has_subids =
-		uids.n && gids.n && (have_capability(CAP_SETUID) || proc_find(newuidmap_paths));
+	f->has_subids = uids.n && gids.n && (have_capability(CAP_SETUID) || userns_has_helpers());
 	if (o->userns == IMBREX_RUN_USERNS_SUBIDS && !f->has_subids)
 		return hint(err,
 			fail(err, IMBREX_ENOENT,

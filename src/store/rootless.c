@@ -82,6 +82,20 @@ struct own_maps {
 	struct id_maps maps;
 };
 
+static bool overlaps(const struct subid_range *range, const struct id_map *map, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if ((uint64_t)map[i].outside < (uint64_t)range->start + range->count &&
+			(uint64_t)range->start < (uint64_t)map[i].outside + map[i].count)
+			return true;
+	}
+	return false;
+}
+
+/* Our own id as 0, the ranges from 1 on. Files list ranges twice, or under name and number: the
+ * kernel takes each id once. */
 static size_t build_map(uint32_t own, const struct subid_ranges *ranges, struct id_map *map)
 {
 	uint32_t inside = 1;
@@ -90,12 +104,16 @@ static size_t build_map(uint32_t own, const struct subid_ranges *ranges, struct 
 
 	map[0] = (struct id_map){ .inside = 0, .outside = own, .count = 1 };
 	for (i = 0; i < ranges->n && n < LIMIT_ID_MAP_EXTENTS; i++) {
+		const struct subid_range *range = &ranges->items[i];
+
+		if (overlaps(range, map, n) || range->count > UINT32_MAX - inside)
+			continue;
 		map[n++] = (struct id_map){
 			.inside = inside,
-			.outside = ranges->items[i].start,
-			.count = ranges->items[i].count,
+			.outside = range->start,
+			.count = range->count,
 		};
-		inside += ranges->items[i].count;
+		inside += range->count;
 	}
 	return n;
 }
@@ -114,8 +132,7 @@ static int choose_maps(struct own_maps *m, struct imbrex_error *err)
 	if (r < 0)
 		return r;
 	/* Both or neither; and without the helper programs one id is all there is. */
-	if (!uids.n || !gids.n || access("/usr/bin/newuidmap", X_OK) < 0 ||
-		access("/usr/bin/newgidmap", X_OK) < 0)
+	if (!uids.n || !gids.n || !userns_has_helpers())
 		uids.n = gids.n = 0;
 	m->maps.uids = m->uids;
 	m->maps.gids = m->gids;

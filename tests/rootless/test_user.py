@@ -202,5 +202,47 @@ class ShortRange(Case):
         self.ok(user.imbrex("pull", "-q", "oci:" + layout, "x"))
 
 
+class OddRanges(Case):
+    """What administrators write into /etc/subuid."""
+
+    def maps(self, uids, gids=None):
+        for name, lines in (("subuid", uids), ("subgid", gids or uids)):
+            path = self.lane.path("odd-" + name)
+            with open(path, "w", encoding="ascii") as f:
+                f.write("".join(line + "\n" for line in lines))
+            lane.mount("--bind", path, "/etc/" + name)
+            self.addCleanup(subprocess.run, ["umount", "/etc/" + name], check=True)
+        r = self.ok(User(self.lane, WITH_IDS, "odd").sh(
+            [self.lane.imbrex, "unshare", "cat", "/proc/self/uid_map"]))
+        return [tuple(int(n) for n in line.split()) for line in r.out.splitlines()]
+
+    def setUp(self):
+        if not lane.have("newuidmap"):
+            self.skipTest("newuidmap is not installed")
+
+    def test_several_ranges_follow_one_another(self):
+        self.assertEqual(self.maps([f"{WITH_IDS[0]}:400000:1000", "other:1:2", "",
+                                    f"{WITH_IDS[0]}:500000:65536"]),
+                         [(0, WITH_IDS[1], 1), (1, 400000, 1000), (1001, 500000, 65536)])
+
+    def test_a_range_by_number(self):
+        self.assertEqual(self.maps([f"{WITH_IDS[1]}:400000:1000"]),
+                         [(0, WITH_IDS[1], 1), (1, 400000, 1000)])
+
+    def test_a_range_that_is_there_twice_counts_once(self):
+        self.assertEqual(self.maps([f"{WITH_IDS[0]}:400000:1000", f"{WITH_IDS[1]}:400000:1000",
+                                    f"{WITH_IDS[0]}:{WITH_IDS[1]}:1"]),
+                         [(0, WITH_IDS[1], 1), (1, 400000, 1000)])
+
+    def test_uids_without_gids_are_no_use(self):
+        self.assertEqual(self.maps([f"{WITH_IDS[0]}:400000:1000"], ["other:1:2"]),
+                         [(0, WITH_IDS[1], 1)])
+
+    def test_lines_that_are_none_are_passed_over(self):
+        self.assertEqual(self.maps([f"{WITH_IDS[0]}:x:5", f"{WITH_IDS[0]}:4294967295:9", ":::",
+                                    f"{WITH_IDS[0]}:400000:0", f"{WITH_IDS[0]}:400000:1000"]),
+                         [(0, WITH_IDS[1], 1), (1, 400000, 1000)])
+
+
 if __name__ == "__main__":
     lane.main(__name__)
