@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layers.json and its siblings: any bytes as a table. What was accepted is written back and read
+ * again as the same records; every field can be read, changed and dropped without harm to the
+ * others. The first byte chooses the kind of record.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/record.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define TEXT_MAX   (64u * 1024 * 1024)
+#define RECORD_MAX 8 /* changed in each input: time for more inputs */
+
+static void must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static int parse(struct table *t, const char *text, size_t len, bool is_volatile)
+{
+	struct imbrex_error err = { 0 };
+	char *copy = malloc(len + 1);
+	int r;
+
+	must(copy);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	r = table_parse(t, copy, len, is_volatile, &err);
+	must(r == 0 || (r < 0 && err.message[0]));
+	return r;
+}
+
+static void read_fields(struct table *t, size_t index)
+{
+	const struct record *r = &t->records[index];
+	struct json_span id = record_plain(r, RECORD_ID);
+	int f;
+
+	for (f = 0; f < t->type->n_fields; f++) {
+		struct json_span raw = record_raw(r, f);
+		AUTO_FREE char *text = record_text(r, f);
+		AUTO_STRV list = { 0 };
+		size_t i;
+
+		must(text && raw.len <= r->len);
+		(void)record_int(r, f, -1);
+		(void)record_flag(r, f, "incomplete");
+		must(record_list(r, f, &list) == 0);
+		for (i = 0; i < list.n && i < 4; i++)
+			must(record_list_has(r, f, list.items[i]));
+		(void)record_member(r, f, "manifest");
+	}
+	if (id.len) {
+		ptrdiff_t at = table_find_id(t, id.at, id.len);
+
+		must(at >= 0 && (size_t)at <= index);
+		must(record_same(&t->records[at], RECORD_ID, r, RECORD_ID));
+	}
+}
+
+static void change_fields(struct table *t, size_t index)
+{
+	AUTO_FREE char *before = record_text(&t->records[index], 2);
+	AUTO_FREE char *after = NULL;
+	int last = t->type->n_fields - 1;
+
+	must(before);
+	must(record_set_member(t, index, last, "k<", "{\"x\":1}", NULL) == 0);
+	must(record_member(&t->records[index], last, "k<").len == 7);
+	must(record_set_member(t, index, last, "k<", NULL, NULL) == 0);
+	must(record_set_text(t, index, 3, "a\"\n\xff", NULL) == 0);
+	must(record_set(t, index, 3, NULL, NULL) == 0);
+	must(record_raw(&t->records[index], 3).len == 0);
+	after = record_text(&t->records[index], 2);
+	must(after && strcmp(before, after) == 0);
+}
+
+/* Written and read again, it is the same table. */
+static void round_trip(const struct table *t, bool is_volatile)
+{
+	AUTO_STR once = { .max_len = TEXT_MAX };
+	AUTO_STR twice = { .max_len = TEXT_MAX };
+	struct table again;
+	size_t n = 0;
+	size_t i;
+
+	for (i = 0; i < t->n; i++)
+		n += t->records[i].is_volatile == is_volatile;
+	must(table_format(t, is_volatile, &once) == 0);
+	table_init(&again, t->type);
+	must(parse(&again, str_text(&once), once.len, is_volatile) == 0);
+	must(again.n == n && again.odd.n == 0);
+	must(table_format(&again, is_volatile, &twice) == 0);
+	must(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+	table_done(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct record_type *const types[] = { &layer_records, &image_records,
+		&container_records };
+	const char *text = (const char *)data + 1;
+	struct table t;
+	size_t i;
+
+	if (size < 1)
+		return 0;
+	size--;
+	table_init(&t, types[data[0] % 3]);
+	if (parse(&t, text, size / 2, false) == 0)
+		(void)parse(&t, text + size / 2, size - size / 2, true);
+	table_done(&t);
+	table_init(&t, types[data[0] % 3]);
+	if (parse(&t, text, size, false) == 0) {
+		round_trip(&t, false);
+		(void)parse(&t, text, size, true);
+		round_trip(&t, true);
+		for (i = 0; i < t.n && i < RECORD_MAX; i++) {
+			read_fields(&t, i);
+			change_fields(&t, i);
+		}
+		round_trip(&t, false);
+		while (t.n > 0)
+			table_remove(&t, t.n / 2);
+		round_trip(&t, false);
+	}
+	table_done(&t);
+	return 0;
+}
