@@ -203,18 +203,22 @@ static int record_new(struct imbrex_store *s, const struct new_container *c,
 {
 	AUTO_STR layer = STR_INIT(LIMIT_CONFIG_BYTES);
 	AUTO_STR container = STR_INIT(LIMIT_CONFIG_BYTES);
-	bool is_volatile = opts->is_volatile;
 	int r;
 
+	/*
+	 * Also those of a volatile container go into the stable files: containers/storage
+	 * before 1.45 (podman before 4.4) reads no others, and would remove the image from under
+	 * the container.
+	 */
 	if (format_layer(c, &layer) < 0 || format_container(c, opts, &container) < 0)
 		return fail_nomem(err);
-	r = table_append(&s->layers.t, layer.data, layer.len, is_volatile, err);
+	r = table_append(&s->layers.t, layer.data, layer.len, false, err);
 	if (r == 0)
-		r = table_append(&s->containers.t, container.data, container.len, is_volatile, err);
+		r = table_append(&s->containers.t, container.data, container.len, false, err);
 	if (r < 0)
 		return r;
-	s->layers.dirty[is_volatile] = true;
-	s->containers.dirty[is_volatile] = true;
+	s->layers.dirty[0] = true;
+	s->containers.dirty[0] = true;
 	return store_save_all(s, (struct store_table *[]){ &s->layers, &s->containers }, 2, err);
 }
 
@@ -340,7 +344,7 @@ static int fill_container(
 	if (image >= 0 && record_list(&s->images.t.records[image], IMAGE_NAMES, &image_names) < 0)
 		return -ENOMEM;
 	ret->image_name = strdup(image_names.n ? image_names.items[0] : "");
-	ret->is_volatile = rec->is_volatile;
+	ret->is_volatile = rec->is_volatile || record_flag(rec, CONTAINER_FLAGS, "Volatile");
 	mount = store_mount_find(s, ret->layer);
 	ret->mount_count = mount ? mount->count : 0;
 	ret->mount_path = strdup(mount ? mount->path : "");

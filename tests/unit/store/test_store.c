@@ -442,7 +442,40 @@ static void containers_have_unique_names_and_keep_their_image(void **state)
 	expect_no_problem(f->s);
 }
 
-static void volatile_containers_are_recorded_apart(void **state)
+static void volatile_containers_are_recorded_where_every_peer_looks(void **state)
+{
+	struct fixture *f = *state;
+	const struct imbrex_container_opts opts = { .name = "v", .is_volatile = true };
+	struct imbrex_container *list = NULL;
+	struct imbrex_error err = { 0 };
+	AUTO_FREE char *id = NULL;
+	size_t n = 0;
+
+	put_image(f->s, ID_A, "localhost/a:1");
+	ok(imbrex_container_create(f->s, "a:1", &opts, &id, &err), &err);
+	expect_in(f, "root/vfs-containers/containers.json", "\"Volatile\":true");
+	expect_in(f, "root/vfs-layers/layers.json", "[{\"id\":\"");
+	assert_false(exists(f, "root/vfs-containers/volatile-containers.json"));
+	assert_false(exists(f, "root/vfs-layers/volatile-layers.json"));
+	expect_no_problem(f->s);
+	ok(imbrex_containers_list(f->s, &list, &n, &err), &err);
+	assert_int_equal(n, 1);
+	assert_true(list[0].is_volatile);
+	imbrex_containers_free(list, n);
+	ok(imbrex_container_remove(f->s, "v", false, &err), &err);
+	expect_in(f, "root/vfs-containers/containers.json", "[]");
+	expect_in(f, "root/vfs-layers/layers.json", "[]");
+}
+
+static void move(const struct fixture *f, const char *from, const char *to)
+{
+	AUTO_FREE char *old = format_text("%s/%s", f->dir, from);
+	AUTO_FREE char *new = format_text("%s/%s", f->dir, to);
+
+	assert_int_equal(rename(old, new), 0);
+}
+
+static void volatile_files_of_newer_peers_are_read_and_written(void **state)
 {
 	struct fixture *f = *state;
 	const struct imbrex_container_opts opts = { .name = "v", .is_volatile = true };
@@ -451,9 +484,11 @@ static void volatile_containers_are_recorded_apart(void **state)
 
 	put_image(f->s, ID_A, "localhost/a:1");
 	ok(imbrex_container_create(f->s, "a:1", &opts, &id, &err), &err);
-	expect_in(f, "root/vfs-containers/volatile-containers.json", "\"Volatile\":true");
-	expect_in(f, "root/vfs-layers/volatile-layers.json", "[{\"id\":\"");
-	assert_false(exists(f, "root/vfs-layers/layers.json"));
+	imbrex_store_close(f->s);
+	move(f, "root/vfs-containers/containers.json",
+		"root/vfs-containers/volatile-containers.json");
+	move(f, "root/vfs-layers/layers.json", "root/vfs-layers/volatile-layers.json");
+	f->s = open_store(f, false);
 	expect_no_problem(f->s);
 	ok(imbrex_container_remove(f->s, "v", false, &err), &err);
 	expect_in(f, "root/vfs-containers/volatile-containers.json", "[]");
@@ -678,7 +713,8 @@ int main(void)
 		store_test(members_of_a_newer_release_survive_our_changes),
 		store_test(a_read_only_store_refuses_changes_and_creates_nothing),
 		store_test(containers_have_unique_names_and_keep_their_image),
-		store_test(volatile_containers_are_recorded_apart),
+		store_test(volatile_containers_are_recorded_where_every_peer_looks),
+		store_test(volatile_files_of_newer_peers_are_read_and_written),
 		store_test(mounts_are_counted_across_openers),
 		store_test(a_commit_whose_layer_vanished_says_try_again),
 		store_test(nothing_of_an_aborted_transaction_is_left),
