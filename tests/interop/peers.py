@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import urllib.request
@@ -68,11 +67,9 @@ class Machine:
     """A temporary directory, private system directories, programs and a registry."""
 
     def __init__(self, imbrex, probe):
-        # podman takes no runroot of more than 50 characters.
-        self.dir = tempfile.mkdtemp(prefix="ii-")
-        if len(self.dir) > 35:
-            os.rmdir(self.dir)
-            self.dir = tempfile.mkdtemp(prefix="ii-", dir="/tmp")
+        # podman takes no runroot of more than 50 characters, and names images after paths.
+        self.dir = f"/tmp/ii-{os.urandom(4).hex()}"
+        os.mkdir(self.dir, 0o700)
         self.imbrex, self.probe = os.path.abspath(imbrex), os.path.abspath(probe)
         self.registries, self.stores = [], 0
         for target in ("/etc/containers", "/var/lib/containers", "/run/containers", "/dev/shm"):
