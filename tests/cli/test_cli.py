@@ -597,6 +597,11 @@ class Run(Store):
         self.assertEqual(r.status, 3, r)
         self.assertEqual(self.records("images")[0]["id"], self.base)
 
+    def test_a_slip_in_a_mount_fetches_nothing(self):
+        r = self.probe("-v", "/nowhere:/x", f"oci:{self.layout}:base")
+        self.fails(r, 125, "mount '/nowhere:/x': .*No such")
+        self.assertEqual(self.records("images"), [])
+
     def test_keep_keeps_what_was_written(self):
         self.pull()
         r = self.probe("--keep", "--name", "kept", "base", "put", "/new")
@@ -680,6 +685,18 @@ class Start(Store):
         self.ok("create", "two", "--name", "bare")
         self.fails(self.start("bare"), 125, "image 'localhost/two:latest' names no program to run",
                    "imbrex start bare CMD")
+
+    def test_a_container_without_an_image_needs_a_program(self):
+        driver = self.records("info")["Driver"]
+        path = f"{self.store}/root/{driver}-containers/containers.json"
+        with open(path, encoding="utf-8") as f:
+            records = json.load(f)
+        records[0]["image"] = ""
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(records, f)
+        self.fails(self.start("box"), 125, "container 'box' has no image that names a program",
+                   "imbrex start box CMD")
+        self.assertEqual(self.start("box", "/bin/probe", "exit", "6").status, 6)
 
     def private_mounts(self):
         return LANE == "user" and self.records("info")["Driver"] != "vfs"
