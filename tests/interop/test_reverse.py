@@ -215,7 +215,7 @@ class Filled:
         self.assertEqual(self.store.imbrex("mount", "--json").json(), [])
         r = self.machine.run(self.store.argv("imbrex", "rmi", self.image.id))
         self.assertEqual(r.status, 1, r)
-        self.assertIn("in use", r.err)
+        self.assertIn("is used by container", r.err)
         self.clean(self.store)
         self.store.podman("rm", "kept", "fleeting")
         self.assertEqual(self.store.imbrex("ps", "-q").out, "")
