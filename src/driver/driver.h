@@ -2,16 +2,18 @@
 /*
  * Storage drivers: how one layer's content lies on disk, and how a chain of layers becomes a path.
  *
- * driver_open -> (stage -> entries -> seal -> publish | free)* , mount/unmount, remove -> close.
+ * driver_open -> (stage -> entries -> seal -> rebase -> publish | free)*, mount/unmount, remove
+ * -> close.
  *
  * A new layer is built in a staging place that no other process looks at, outside every lock:
  *
- *   stage_new ──▶ entries/finish (0 or 1 time) ──▶ seal(parent) ──▶ [sync by the store] ──▶
- * publish(id) └────────────── free at any point: abort, the staging place is removed
- * ──────────────┘
+ *   stage_new ──▶ entries/finish (0 or 1 time) ──▶ seal ──▶ [sync] ──▶ rebase ──▶ publish
  *
- * publish() only renames, so the store can call it under layers.lock. Drivers know nothing of the
- * store's JSON: whoever calls remove() or publish() holds layers.lock exclusively.
+ * Freeing it at any point before is abort: the staging place is removed.
+ *
+ * rebase() compares and publish() renames, so the store can call them under layers.lock. Drivers
+ * know nothing of the store's JSON: whoever calls remove(), rebase() or publish() holds layers.lock
+ * exclusively.
  *
  * Threads: stages of one driver may be used from several threads at once, one thread per stage.
  * The other functions are called from one thread at a time.
@@ -40,6 +42,7 @@ struct driver_config {
 	bool rootless;    /* in a user namespace of our own, or not root */
 	bool single_id;   /* the user namespace maps one id only: chown errors are ignored */
 	bool read_only;   /* never write below graphroot (probes included) */
+	bool ordered;     /* the file system makes names durable in the order they were made */
 };
 
 /* How a layer is mounted. Zero: as the driver's options say, read-write. */
@@ -97,6 +100,14 @@ struct driver_ops {
 	/* All that is needed besides content (link, lower, work …); no further writing after it.
 	 * `sync`: what it wrote is on disk on return; else the caller syncs the file system. */
 	int (*stage_seal)(struct driver_stage *s, const struct driver_parent *parent, bool sync,
+		struct imbrex_error *err);
+	/*
+	 * Just before publish(), under the same hold of layers.lock: the sealed stage stands on
+	 * `parent` as it is now. Another process may have brought the same layers, or removed and
+	 * brought them again, since seal(). What had to be written for that is on disk on return.
+	 * Errors EBUSY when what was copied while staging has been replaced.
+	 */
+	int (*stage_rebase)(struct driver_stage *s, const struct driver_parent *parent,
 		struct imbrex_error *err);
 	/* Rename into place as layer `id`, replacing an orphan of that name. Caller holds
 	 * layers.lock. */

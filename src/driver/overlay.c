@@ -13,7 +13,8 @@
  *     crash leaves a directory without link (an orphan, or repaired from its `link` file), and
  *     never a link to nothing that a `lower` file names.
  * (3) `lower` of a stage is made from its parent's `link` and `lower`, which seal() has already
- *     written for a parent in the same transaction.
+ *     written for a parent in the same transaction; and made again by rebase() if the layer that
+ *     is published below has another `link` by then, because another process was faster.
  *
  * Source: store-layout.md 3, drivers.md 2 of the storage facts.
  */
@@ -331,14 +332,17 @@ static int write_small(int dir, const char *name, const char *text, size_t len, 
 	return 0;
 }
 
-/* Both on their way before the first is waited for: one flush of the journal serves both. */
-static int sync_both(int link, int lower, struct imbrex_error *err)
+/* Both on their way before the first is waited for: one flush of the journal serves both. The
+ * directories beside them come with the journal, or need syncs of their own. */
+static int sync_small(struct overlay_stage *s, int link, int lower, struct imbrex_error *err)
 {
 	(void)sync_file_range(link, 0, 0, SYNC_FILE_RANGE_WRITE);
 	if (lower >= 0)
 		(void)sync_file_range(lower, 0, 0, SYNC_FILE_RANGE_WRITE);
 	if (fdatasync(link) < 0 || (lower >= 0 && fdatasync(lower) < 0))
 		return fail_errno(err, "sync the links of a new layer");
+	if (!s->o->config.ordered && (sync_dir(s->diff) < 0 || sync_dir(s->dir) < 0))
+		return fail_errno(err, "sync the directories of a new layer");
 	return 0;
 }
 
@@ -360,8 +364,8 @@ static int inherit_root(struct overlay_stage *s, int parent_diff, struct imbrex_
 	return 0;
 }
 
-static int set_lower(struct overlay_stage *s, const char *link, const struct str *lower,
-	struct imbrex_error *err)
+static int set_lower(
+	struct str *ret, const char *link, const struct str *lower, struct imbrex_error *err)
 {
 	size_t i, n = 1;
 	int r;
@@ -372,10 +376,24 @@ static int set_lower(struct overlay_stage *s, const char *link, const struct str
 	if (n > OVERLAY_LOWERS_MAX)
 		return fail(err, IMBREX_ELIMIT, "%zu layers below a new layer, limit is %d", n,
 			OVERLAY_LOWERS_MAX);
-	r = str_printf(&s->lower, "l/%s%s", link, lower->len ? ":" : "");
+	r = str_printf(ret, "l/%s%s", link, lower->len ? ":" : "");
 	if (r == 0)
-		r = str_append(&s->lower, str_text(lower), lower->len);
+		r = str_append(ret, str_text(lower), lower->len);
 	return r < 0 ? fail_code(err, r, "list layers below a new layer") : 0;
+}
+
+static int read_parent(
+	struct overlay *o, const char *id, struct overlay_layer *ret, struct imbrex_error *err)
+{
+	int r;
+
+	r = overlay_layer_open(o, id, ret, err);
+	if (r < 0)
+		return r;
+	r = overlay_layer_read(id, ret, err);
+	if (r == IMBREX_ENOENT && overlay_repair_links(o, NULL) == 0)
+		r = overlay_layer_read(id, ret, err);
+	return r;
 }
 
 static int seal_on_layer(struct overlay_stage *s, const char *id, struct imbrex_error *err)
@@ -384,12 +402,7 @@ static int seal_on_layer(struct overlay_stage *s, const char *id, struct imbrex_
 	AUTO_CLOSE int diff = -EBADF;
 	int r;
 
-	r = overlay_layer_open(s->o, id, &parent, err);
-	if (r < 0)
-		return r;
-	r = overlay_layer_read(id, &parent, err);
-	if (r == IMBREX_ENOENT && overlay_repair_links(s->o, NULL) == 0)
-		r = overlay_layer_read(id, &parent, err);
+	r = read_parent(s->o, id, &parent, err);
 	if (r < 0)
 		return r;
 	diff = openat(parent.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -398,7 +411,7 @@ static int seal_on_layer(struct overlay_stage *s, const char *id, struct imbrex_
 	r = inherit_root(s, diff, err);
 	if (r < 0)
 		return r;
-	return set_lower(s, parent.link, &parent.lower, err);
+	return set_lower(&s->lower, parent.link, &parent.lower, err);
 }
 
 static int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *parent,
@@ -414,7 +427,7 @@ static int overlay_stage_seal(struct driver_stage *base, const struct driver_par
 	if (below) {
 		r = inherit_root(s, below->diff, err);
 		if (r == 0)
-			r = set_lower(s, below->link, &below->lower, err);
+			r = set_lower(&s->lower, below->link, &below->lower, err);
 	} else if (parent && parent->id) {
 		r = seal_on_layer(s, parent->id, err);
 	} else {
@@ -428,11 +441,52 @@ static int overlay_stage_seal(struct driver_stage *base, const struct driver_par
 	if (r == 0 && s->lower.len)
 		r = write_small(s->dir, "lower", s->lower.data, s->lower.len, &lower, err);
 	if (r == 0 && sync)
-		r = sync_both(link, lower, err);
+		r = sync_small(s, link, lower, err);
 	if (r < 0)
 		return r;
 	s->sealed = true;
 	return 0;
+}
+
+/* Other links than those it was sealed with, on disk on return. */
+static int replace_lower(struct overlay_stage *s, struct str *lower, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	if (unlinkat(s->dir, "lower", 0) < 0)
+		return fail_errno(err, "replace 'lower' of a new layer");
+	r = write_small(s->dir, "lower", lower->data, lower->len, &fd, err);
+	if (r < 0)
+		return r;
+	if (fdatasync(fd) < 0 || (!s->o->config.ordered && sync_dir(s->dir) < 0))
+		return fail_errno(err, "sync 'lower' of a new layer");
+	str_done(&s->lower);
+	s->lower = *lower;
+	*lower = (struct str)STR_INIT(0);
+	return 0;
+}
+
+static int overlay_stage_rebase(
+	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
+{
+	struct overlay_stage *s = stage_of(base);
+	struct overlay_stage *below = parent && parent->stage ? stage_of(parent->stage) : NULL;
+	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
+	AUTO_STR lower = STR_INIT(OVERLAY_LOWER_BYTES);
+	int r = 0;
+
+	assert(s->sealed && !s->published);
+	if (!below && !(parent && parent->id))
+		return 0;
+	if (!below)
+		r = read_parent(s->o, parent->id, &layer, err);
+	if (r == 0)
+		r = below ? set_lower(&lower, below->link, &below->lower, err)
+			  : set_lower(&lower, layer.link, &layer.lower, err);
+	if (r < 0 || str_eq(str_text(&lower), str_text(&s->lower)))
+		return r;
+	return replace_lower(s, &lower, err);
 }
 
 /* Find the name in l/ of a layer that does not say it itself; "" if there is none. */
@@ -649,6 +703,7 @@ const struct driver_ops overlay_ops = {
 	.stage_entries = overlay_stage_entries,
 	.stage_seal = overlay_stage_seal,
 	.create = overlay_create,
+	.stage_rebase = overlay_stage_rebase,
 	.stage_publish = overlay_stage_publish,
 	.stage_free = overlay_stage_free,
 	.remove = overlay_remove,

@@ -44,7 +44,8 @@ struct vfs_stage {
 	struct vfs *v;
 	struct tempdir *temp; /* borrowed */
 	char name[TEMPDIR_NAME_BYTES];
-	int dir; /* owned; the tree */
+	int dir;    /* owned; the tree */
+	int parent; /* owned; the published tree that was copied; -EBADF: none was */
 	bool has_entries;
 	bool sealed;
 	bool published;
@@ -218,6 +219,7 @@ static void vfs_stage_free(struct driver_stage *base)
 	struct imbrex_error ignored;
 
 	s->dir = close_fd(s->dir);
+	s->parent = close_fd(s->parent);
 	if (!s->published && s->name[0])
 		(void)!remove_tree_at(tempdir_fd(s->temp), s->name, &ignored);
 	free(s);
@@ -228,15 +230,15 @@ static int fill_from_parent(
 {
 	const struct copy_opts opts = { .in_userns = s->v->in_userns,
 		.ignore_chown_errors = s->v->ignore_chown_errors };
-	AUTO_CLOSE int from = -EBADF;
 	int r;
 
 	if (parent->stage)
 		return copy_tree(stage_of(parent->stage)->dir, s->dir, &opts, err);
-	from = open_layer(s->v, parent->id, NULL, err);
-	if (from < 0)
-		return from;
-	r = copy_tree(from, s->dir, &opts, err);
+	r = open_layer(s->v, parent->id, NULL, err);
+	if (r < 0)
+		return r;
+	s->parent = r;
+	r = copy_tree(s->parent, s->dir, &opts, err);
 	return r < 0 ? wrap(err, r, "layer %s", parent->id) : 0;
 }
 
@@ -252,7 +254,7 @@ static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct dr
 	s->base.ops = d->ops;
 	s->v = vfs_of(d);
 	s->temp = temp;
-	s->dir = -EBADF;
+	s->dir = s->parent = -EBADF;
 	tempdir_stage_addition(temp, s->name);
 	if (mkdirat(tempdir_fd(temp), s->name, 0700) < 0)
 		return fail_errno(err, "make directory of a new layer");
@@ -304,6 +306,29 @@ static int vfs_stage_seal(struct driver_stage *base, const struct driver_parent 
 	if (sync && syncfs(s->v->home) < 0)
 		return fail_errno(err, "sync a new layer");
 	s->sealed = true;
+	return 0;
+}
+
+/* What is taken away leaves its place first, and its files after: a parent that is still where it
+ * was has been copied whole. */
+static int vfs_stage_rebase(
+	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+	AUTO_CLOSE int now = -EBADF;
+	struct stat copied, there;
+
+	assert(s->sealed && !s->published);
+	if (s->parent < 0 || !parent || !parent->id)
+		return 0;
+	now = open_layer(s->v, parent->id, NULL, err);
+	if (now < 0)
+		return now;
+	if (fstat(s->parent, &copied) < 0 || fstat(now, &there) < 0)
+		return fail_errno(err, "layer %s: stat its directory", parent->id);
+	if (copied.st_dev != there.st_dev || copied.st_ino != there.st_ino)
+		return fail(
+			err, IMBREX_EBUSY, "layer %s was replaced while it was copied", parent->id);
 	return 0;
 }
 
@@ -480,6 +505,7 @@ const struct driver_ops vfs_ops = {
 	.stage_new = vfs_stage_new,
 	.stage_entries = vfs_stage_entries,
 	.stage_seal = vfs_stage_seal,
+	.stage_rebase = vfs_stage_rebase,
 	.stage_publish = vfs_stage_publish,
 	.stage_free = vfs_stage_free,
 	.remove = vfs_remove,

@@ -271,6 +271,8 @@ static int create_staged(struct imbrex_store *s, const char *image,
 	if (r == 0)
 		r = check_new(s, c, opts->name, err);
 	if (r == 0)
+		r = stage->ops->stage_rebase(stage, &below, err);
+	if (r == 0)
 		r = stage->ops->stage_publish(stage, c->layer, err);
 	if (r == 0 && !opts->is_volatile)
 		r = store_sync_layers(s, err);

@@ -839,6 +839,7 @@ static int open_driver(struct imbrex_store *s, struct imbrex_error *err)
 		.rootless = s->rootless,
 		.single_id = s->single_id,
 		.read_only = s->read_only,
+		.ordered = s->ordered,
 	};
 
 	return driver_open(s->config.driver, &s->config.driver_priority, &config, &s->driver, err);

@@ -259,8 +259,9 @@ static int format_layer(const struct txn_layer *l, const char *parent, struct st
 	return r < 0 ? r : str_putc(to, '}');
 }
 
-static int publish_layer(struct store_txn *txn, const struct txn_layer *l, const char *parent,
-	struct imbrex_error *err)
+/* `below`: the layer below as it is now; its id is set for a stage as well. */
+static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
+	const struct driver_parent *below, struct imbrex_error *err)
 {
 	struct imbrex_store *s = txn->s;
 	struct driver_stage *stage = l->staged->stage;
@@ -268,9 +269,11 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l, const
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
 	int r;
 
-	if (!split || format_layer(l, parent, &text) < 0)
+	if (!split || format_layer(l, below->id, &text) < 0)
 		return fail_nomem(err);
-	r = stage->ops->stage_publish(stage, l->id, err);
+	r = stage->ops->stage_rebase(stage, below, err);
+	if (r == 0)
+		r = stage->ops->stage_publish(stage, l->id, err);
 	if (r < 0)
 		return r;
 	if (l->staged->split[0] && renameat(tempdir_fd(txn->layers_temp), l->staged->split,
@@ -287,21 +290,25 @@ static int publish_layers(
 	struct store_txn *txn, const struct txn_layer *layers, size_t n, struct imbrex_error *err)
 {
 	struct imbrex_store *s = txn->s;
+	struct driver_parent below = { 0 };
 	bool published = false;
 	size_t i;
 	int r;
 
-	for (i = 0; i < n; i++) {
-		if (table_find_id(&s->layers.t, layers[i].id, strlen(layers[i].id)) >= 0)
+	for (i = 0; i < n; below.id = layers[i++].id) {
+		if (table_find_id(&s->layers.t, layers[i].id, strlen(layers[i].id)) >= 0) {
+			below.stage = NULL;
 			continue; /* another process was faster, or it was here before */
+		}
 		if (!layers[i].staged) {
 			r = fail(err, IMBREX_EBUSY, "layer %s vanished from the store",
 				layers[i].id);
 			return hint(err, r, "another process removed it meanwhile; try again");
 		}
-		r = publish_layer(txn, &layers[i], i ? layers[i - 1].id : NULL, err);
+		r = publish_layer(txn, &layers[i], &below, err);
 		if (r < 0)
 			return wrap(err, r, "layer %s", layers[i].id);
+		below.stage = layers[i].staged->stage;
 		published = true;
 	}
 	if (!published)
