@@ -7,7 +7,7 @@ usage: test_together.py IMBREX PROBE [TEST...]
 Workers run a random mixture of operations in parallel. That something is in use, or gone by now, is
 an answer like another; a message of any other kind, a crash, a program that does not end within a
 minute, or a store that is not sound afterwards is a failure. IMBREX_SOAK is the number of
-operations, IMBREX_SEED repeats the choices of a run (though not how they interleave).
+operations (and has the answers listed), IMBREX_SEED repeats the choices of a run (though not how they interleave).
 """
 import collections
 import os
@@ -55,12 +55,12 @@ def family(probe):
     out = {}
     for i in range(IMAGES):
         own = [odd.Entry("own", "dir", uid=i), odd.Entry("own/id", data=b"%d" % i),
-               odd.Entry("own/link", "hard", link="own/id"),
+               odd.Entry("own/link", "hard", link="own/id"), odd.Entry("own/gone", data=b"g"),
                odd.Entry("own/noise", data=odd.noise(50_000 + i))]
         below = (base, middle, other)[i % 3]
         if i == 5:
             below = below + [("pax", own)]
-            own = [odd.Entry("own", "dir", uid=99), odd.Entry("own/.wh.id")]
+            own = [odd.Entry("own", "dir", uid=99), odd.Entry("own/.wh.gone")]
         out[f"localhost/i{i}:1"] = odd.Image(below + [("pax", own)], Labels={"i": str(i)})
     return out
 
@@ -97,6 +97,9 @@ class Worker:
             expected = EXPECTED["imbrex" if program == "imbrex" else "others"]
             if must or not re.search(expected, said):
                 raise Failed(repr(r))
+            said = re.sub(r"[0-9a-f]{12,}", "ID", (r.err.strip() or said).splitlines()[0])
+            with shared.lock:
+                shared.said[verb + ": " + re.sub(r"localhost/\S+\d|/tmp/\S+", "NAME", said)] += 1
         return r
 
     def image(self):
@@ -236,13 +239,14 @@ class Worker:
 
 
 class Shared:
-    def __init__(self, store, images, layout):
+    def __init__(self, store, images, layout, operations):
         self.store, self.images, self.layout = store, images, layout
         self.lock = threading.Lock()
-        self.left, self.stop, self.n_created = OPERATIONS, False, 0
+        self.left, self.stop, self.n_created = operations, False, 0
         self.containers, self.problems = [], []
         self.count, self.refused = collections.Counter(), collections.Counter()
         self.slowest = collections.defaultdict(float)
+        self.said = collections.Counter()
 
 
 class Together(Case):
@@ -251,6 +255,9 @@ class Together(Case):
         for verb in sorted(shared.count):
             print(f"  {verb:36} {shared.count[verb]:5}, {shared.refused[verb]:4} refused, "
                   f"slowest {shared.slowest[verb]:.1f} s")
+        if "IMBREX_SOAK" in os.environ:
+            for said, n in sorted(shared.said.items()):
+                print(f"{n:5} x {said}")
         sys.stdout.flush()
 
     def images_of(self, store):
@@ -284,15 +291,15 @@ class Together(Case):
             self.assertTrue(os.path.exists(root + "/own/noise"))
             store.imbrex("umount", container)
 
-    def together(self, driver):
-        print(f"IMBREX_SEED={SEED} IMBREX_SOAK={OPERATIONS}")
+    def together(self, driver, operations):
+        print(f"{driver}: IMBREX_SEED={SEED} IMBREX_SOAK={OPERATIONS}")
         store = Store(self.machine, driver)
         self.addCleanup(store.end)
         images = family(self.machine.probe)
         layout = self.machine.path("family-" + driver)
         for name, image in images.items():
             image.write_layout(layout, ("gzip", None), name[10:-2])
-        shared = Shared(store, images, layout)
+        shared = Shared(store, images, layout, operations)
         threads = [threading.Thread(target=Worker(shared, i).work) for i in range(WORKERS)]
         for name in images:
             store.imbrex("pull", "-q", f"oci:{layout}:{name[10:-2]}", name)
@@ -312,7 +319,10 @@ class Together(Case):
         self.clean(store)
 
     def test_overlay(self):
-        self.together("overlay")
+        self.together("overlay", OPERATIONS)
+
+    def test_vfs(self):
+        self.together("vfs", OPERATIONS // 4)
 
 
 if __name__ == "__main__":
