@@ -20,7 +20,7 @@
  * (4) The work is bounded by the entries plus what lies in the tree: a subtree that an opaque mark
  *     has cleared is not walked again.
  *
- * Source: drivers.md 2.7 and 6 of the storage facts; compared with podman 4.3.1 by tests/driver.
+ * Source: docs/formats/overlay-layer.md, "How entries become inodes"; tests/driver compares with podman.
  */
 #include "driver/apply.h"
 

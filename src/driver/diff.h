@@ -5,7 +5,7 @@
  * Both push a directory before what is in it, names of one directory in byte order, and finish
  * the sink. Sockets are left out. Xattrs: security.capability, security.ima and user.* but what
  * the overlay file system and this library keep there. Threading: no state. Errors: err.
- * Source: drivers.md 2.8 and 6 of the storage facts.
+ * Source: docs/formats/overlay-layer.md, "Content on the way out".
  */
 #ifndef DRIVER_DIFF_H
 #define DRIVER_DIFF_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which driver a store uses: by name, by what lies in it, or by what works here.
- * Source: drivers.md 1 of the storage facts.
+ * Source: docs/formats/storage-conf.md, Defaults.
  */
 #include "driver/driver.h"
 

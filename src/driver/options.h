@@ -2,7 +2,7 @@
 /*
  * Driver options as storage.conf and the command line give them: "[driver.]key=value".
  * Threading: no state. Errors: err; messages quote the option.
- * Source: drivers.md 1 of the storage facts.
+ * Source: docs/formats/storage-conf.md.
  */
 #ifndef DRIVER_OPTIONS_H
 #define DRIVER_OPTIONS_H

@@ -16,7 +16,7 @@
  *     written for a parent in the same transaction; and made again by rebase() if the layer that
  *     is published below has another `link` by then, because another process was faster.
  *
- * Source: store-layout.md 3, drivers.md 2 of the storage facts.
+ * Source: docs/formats/overlay-layer.md, "overlay".
  */
 #include "driver/overlay.h"
 

@@ -95,7 +95,7 @@ int overlay_link_target(const struct overlay *o, size_t home, const char *link, 
 /*
  * Make missing l/ links from the `link` files of the layers of our own home, and missing `link`
  * files from l/. Nothing is removed, because a layer that another program is making right now has
- * one without the other. Source: drivers.md 2.3 (recreateSymlinks).
+ * one without the other.
  */
 int overlay_repair_links(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
 /* A fresh random name for l/. */
@@ -104,7 +104,7 @@ int overlay_random_link(char ret[OVERLAY_LINK_LEN + 1], struct imbrex_error *err
 /* overlay_probe.c */
 /* ENOTSUP with the reason if the kernel or the file system cannot carry the driver. */
 int overlay_probe_support(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
-/* 1 yes, 0 no; features as in store-layout.md 3. */
+/* 1 yes, 0 no; cached as docs/formats/overlay-layer.md has it. */
 int overlay_probe_volatile(struct overlay *o);
 int overlay_probe_native_diff(struct overlay *o);
 int overlay_probe_metacopy(struct overlay *o);

@@ -6,7 +6,7 @@
  * the diff directories of the layers that `lower` names by way of l/; each is checked to be a
  * directory and no symbolic link. Who counts mounts is the store: a second mount finds the first.
  *
- * Source: drivers.md 2.4 and 2.5 of the storage facts.
+ * Source: docs/formats/overlay-layer.md, "overlay"; overlayfs.rst of Linux.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -444,7 +444,7 @@ void overlay_view_close(struct overlay_view *v)
 /*
  * Peers bind the home onto itself, privately, before they mount a layer, and that hides whatever
  * was mounted below it before. So we do the same, first; and since the fd that we hold may lead
- * beneath a bind mount that came later, we open the home anew. Source: drivers.md 2.1.
+ * beneath a bind mount that came later, we open the home anew.
  */
 static int enter_home(struct overlay *o, bool make, struct imbrex_error *err)
 {

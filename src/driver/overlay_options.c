@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The overlay driver's options: a table of keys and what each sets.
- * Source: drivers.md 1 and 2.2 of the storage facts.
+ * Source: containers-storage.conf(5); docs/formats/storage-conf.md.
  */
 #include <stdlib.h>
 #include <string.h>

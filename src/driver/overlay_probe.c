@@ -7,7 +7,7 @@
  * say why. Trees for test mounts are made in the driver's tempdirs, where a crash leaves nothing
  * that could be taken for a layer. The mounts stay detached: nobody sees them.
  *
- * Source: drivers.md 2.1, store-layout.md 3 of the storage facts.
+ * Source: docs/formats/overlay-layer.md, "overlay".
  */
 #include <fcntl.h>
 #include <stdio.h>

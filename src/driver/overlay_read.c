@@ -6,7 +6,7 @@
  * option moves content elsewhere (metacopy, redirect_dir), and the other layer is the direct
  * parent. Otherwise both trees are mounted read-only, seen by nobody, and compared.
  *
- * Source: drivers.md 2.8, 2.9 and tar-split.md 5 of the storage facts.
+ * Source: docs/formats/overlay-layer.md, "Content on the way out".
  */
 #include <fcntl.h>
 #include <inttypes.h>

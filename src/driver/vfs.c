@@ -5,7 +5,7 @@
  *   stage_new: an empty directory 0555, or a copy of the parent's tree ─▶ entries change it in
  *   place (whiteouts remove) ─▶ publish: rename to vfs/dir/<id>
  *
- * Mounting is a path; nothing is ever mounted. Source: drivers.md 3 of the storage facts.
+ * Mounting is a path; nothing is ever mounted. Source: docs/formats/overlay-layer.md, "vfs".
  */
 #include "driver/vfs.h"
 

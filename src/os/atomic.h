@@ -4,8 +4,8 @@
  *
  * open -> write* -> commit, or abort (also by AUTO_ATOMIC_FILE): an abort removes the temporary.
  * Threading: one thread per object. Errors: err; messages name the file, not the temporary.
- * Source: locking.md of the storage facts, "Atomic file write". One difference on purpose: the
- * directory is synced too, so that a committed record survives a power cut.
+ * Source: docs/formats/store.md, "Temporary directories". Unlike containers/storage we sync the
+ * directory too, so that a committed record survives a power cut.
  */
 #ifndef OS_ATOMIC_H
 #define OS_ATOMIC_H

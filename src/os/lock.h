@@ -9,7 +9,7 @@
  * open -> (acquire | try -> release)* -> done
  * Threading: one thread per object; the thread that acquires must release, because the order of
  * locks is checked per thread (assert). Errors: err; fd_lock() is leaf tier.
- * Source: locking.md of the storage facts, sections 1 to 3; fcntl(2) "Open file description locks".
+ * Source: docs/formats/store.md, Locks; fcntl(2) "Open file description locks".
  */
 #ifndef OS_LOCK_H
 #define OS_LOCK_H

@@ -7,7 +7,7 @@
  *
  * new -> (stage_addition | stage_deletion)* -> finish (or free, which ignores failures)
  * Threading: staging is thread-safe; the rest is one thread per object. Errors: err.
- * Source: locking.md of the storage facts, section 6.
+ * Source: docs/formats/store.md, "Temporary directories".
  */
 #ifndef OS_TEMPDIR_H
 #define OS_TEMPDIR_H
