@@ -20,7 +20,8 @@
  * (4) The work is bounded by the entries plus what lies in the tree: a subtree that an opaque mark
  *     has cleared is not walked again.
  *
- * Source: docs/formats/overlay-layer.md, "How entries become inodes"; tests/driver compares with podman.
+ * Source: docs/formats/overlay-layer.md, "How entries become inodes"; tests/driver compares with
+ * podman.
  */
 #include "driver/apply.h"
 
