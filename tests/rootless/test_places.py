@@ -47,6 +47,10 @@ CASES = (
     ("--root beats a file", {}, 'driver="overlay"\n' + BOTH, None,
      ("--root", "@H/a", "--runroot", "@R/b")),
 )
+# Each start of podman takes its time: what differs between root and users, and one of each kind.
+FOR_ROOT = ("nothing said", "XDG_DATA_HOME", "STORAGE_DRIVER", "CONTAINERS_STORAGE_CONF",
+            "rootless_storage_path", "a user's file", "XDG_CONFIG_HOME", "--root and --runroot",
+            "--root beats a file")
 
 
 class Places(Case):
@@ -62,17 +66,22 @@ class Places(Case):
             if not os.path.isdir(d):
                 raise unittest.SkipTest(f"there is no {d} that could be hidden")
         cls.n = 0
+        # podman waits for the disk a lot. Overlay for users needs tmpfs with user xattrs.
+        cls.base = cls.lane.path("m")
+        os.mkdir(cls.base)
+        if tuple(int(n) for n in os.uname().release.split(".")[:2]) >= (6, 6):
+            lane.mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", cls.base)
 
     def scene(self, uid, env, conf, own):
         """Fresh folders; the environment; what to write for @H and @R."""
         Places.n += 1
-        home, run, tmp = (self.lane.path(f"{k}{self.n}") for k in "hut")
+        home, run, tmp = (f"{self.base}/{k}{self.n}" for k in "hut")
         for d in (home, run, tmp):
             os.mkdir(d, 0o700)
         if uid == 0:
             for i, d in enumerate(ROOTS):
-                os.mkdir(self.lane.path(f"z{self.n}{i}"))
-                lane.mount("--bind", self.lane.path(f"z{self.n}{i}"), d)
+                os.mkdir(f"{self.base}/z{self.n}{i}")
+                lane.mount("--bind", f"{self.base}/z{self.n}{i}", d)
                 self.addCleanup(subprocess.run, ["umount", "-l", d], check=True)
 
         def fill(text):
@@ -124,7 +133,7 @@ class Places(Case):
         self.all_cases(ONE_ID, CASES[:3])
 
     def test_root(self):
-        self.all_cases(None, CASES)
+        self.all_cases(None, [case for case in CASES if case[0] in FOR_ROOT])
 
 
 if __name__ == "__main__":
