@@ -169,10 +169,18 @@ static int attach_at(struct run_exec *x, const struct run_op *op, int mount, int
 static int apply_slave(struct run_exec *x, const struct run_op *op, struct imbrex_error *err)
 {
 	struct mount_attr attr = { .propagation = MS_SLAVE };
+	bool is_plain_chroot;
+	int r;
 
-	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return fail_errno(err, "make the mounts of the new namespace private");
-	return 0;
+	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) == 0)
+		return 0;
+	is_plain_chroot = errno == EINVAL;
+	r = fail_errno(err, "make the mounts of the new namespace private");
+	if (!is_plain_chroot)
+		return r;
+	return hint(err, r,
+		"'/' is not a mount, as in a plain chroot: bind the chroot's directory onto itself "
+		"before entering it");
 }
 
 /*

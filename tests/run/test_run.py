@@ -9,6 +9,7 @@ that root becomes), with one id; with ranges of ids as well where newuidmap is i
 """
 import os
 import pty
+import re
 import shutil
 import signal
 import stat
@@ -420,6 +421,41 @@ class RootIdentity(Case):
         r = self.probe("ids", flags=["--user", "root"])
         self.assertEqual((r.status, r.err), (125, "driver: '/etc/passwd' of the image is not a "
                                              "regular file\n"))
+
+
+class Chroot(Case):
+    """The caller itself lives in a chroot that holds the driver, what it links, and a root."""
+
+    def setUp(self):
+        if LANE != "root":
+            self.skipTest("needs chroot")
+        super().setUp()
+        self.jail = os.path.join(self.dir, "jail")
+        os.makedirs(os.path.join(self.jail, "proc"))
+        shutil.copytree(self.root, os.path.join(self.jail, "root"))
+        links = subprocess.run(["ldd", DRIVER], capture_output=True, text=True, check=True).stdout
+        for lib in re.findall(r"(/\S+) \(", links):
+            os.makedirs(self.jail + os.path.dirname(lib), exist_ok=True)
+            shutil.copy(lib, self.jail + lib)
+        shutil.copy(DRIVER, os.path.join(self.jail, "driver"))
+
+    def run_in(self, before):
+        script = (before + 'mount -t proc proc "$0/proc" && '
+                  'exec chroot "$0" /driver /root /bin/probe exit 3')
+        env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+        return subprocess.run(["unshare", "-m", "sh", "-c", script, self.jail], text=True, env=env,
+                              capture_output=True, timeout=60, check=False)
+
+    def test_without_a_mount_the_hint_says_what_to_do(self):
+        p = self.run_in("")
+        self.assertEqual(p.returncode, 125, p)
+        self.assertEqual(p.stderr, "driver: make the mounts of the new namespace private: Invalid "
+                         "argument\nhint: '/' is not a mount, as in a plain chroot: bind the "
+                         "chroot's directory onto itself before entering it\n")
+
+    def test_and_that_helps(self):
+        p = self.run_in('mount --bind "$0" "$0" && ')
+        self.assertEqual(p.returncode, 3, p)
 
 
 class UserIdentity(Case):
