@@ -248,6 +248,8 @@ int read_file_at(
 		return fail_errno(err, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return fail(err, IMBREX_EFORMAT, "'%s' is not a regular file", path);
+	if ((uint64_t)st.st_size > max_bytes)
+		return fail(err, IMBREX_ELIMIT, "'%s' is larger than %zu bytes", path, max_bytes);
 	if (__builtin_add_overflow(len_before, max_bytes, &ret->max_len))
 		ret->max_len = SIZE_MAX;
 	r = read_to_end(fd, ret);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/hex.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "oci/digest.h"
 #include "store/bigdata.h"
@@ -67,9 +68,16 @@ static int add_problem(
 	return 0;
 }
 
+/* Takes text. */
 static int problem(struct findings *f, const struct record_type *type, const char *id, char *text,
 	struct imbrex_error *err)
 {
+	AUTO_FREE char *noun = format_text("%s %s: ", type->noun, id);
+	const char *rest = noun && text ? str_after(text, noun) : NULL;
+
+	/* Whoever wrote the text may have said the noun already. */
+	if (rest)
+		memmove(text, rest, strlen(rest) + 1);
 	return add_problem(&f->report, format_text("%s %s", type->noun, id), text, false, err);
 }
 
@@ -109,6 +117,19 @@ static int plan_hashing(
 	return 0;
 }
 
+/* Whether the parents of a layer come to an end within the limit. */
+static bool chain_ends(struct imbrex_store *s, ptrdiff_t index)
+{
+	size_t n;
+
+	for (n = 0; n <= LIMIT_IMAGE_LAYERS; n++) {
+		index = layer_parent(s, (size_t)index);
+		if (index < 0)
+			return true;
+	}
+	return false;
+}
+
 static int check_layer(struct findings *f, const struct record *rec, struct imbrex_error *err)
 {
 	AUTO_FREE char *id = record_text(rec, LAYER_ID);
@@ -127,6 +148,14 @@ static int check_layer(struct findings *f, const struct record *rec, struct imbr
 			strdup("incomplete: its writer died; the next writer removes it"), err);
 	if (*parent && !is_published(&f->s->layers, record_plain(rec, LAYER_PARENT))) {
 		r = problem(f, &layer_records, id, format_text("its parent %s is missing", parent),
+			err);
+		if (r < 0)
+			return r;
+	}
+	if (!chain_ends(f->s, rec - f->s->layers.t.records)) {
+		r = problem(f, &layer_records, id,
+			format_text("more than %d layers are below it, or a circle",
+				LIMIT_IMAGE_LAYERS),
 			err);
 		if (r < 0)
 			return r;
@@ -253,6 +282,24 @@ static int check_odd(struct findings *f, const struct store_table *t, struct imb
 	return r;
 }
 
+/* Two records of one id: whatever removes the first takes the content from the second. */
+static int check_twice(struct findings *f, struct store_table *t, struct imbrex_error *err)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < t->t.n; i++) {
+		struct json_span id = record_plain(&t->t.records[i], RECORD_ID);
+
+		if (id.len && table_find_id(&t->t, id.at, id.len) != (ptrdiff_t)i)
+			r = add_problem(&f->report, format_text("file %s/%s", t->dir, t->file),
+				format_text("%s %.*s is recorded twice", t->t.type->noun,
+					(int)id.len, id.at),
+				false, err);
+	}
+	return r;
+}
+
 static int check_records(struct findings *f, struct imbrex_error *err)
 {
 	struct imbrex_store *s = f->s;
@@ -264,6 +311,12 @@ static int check_records(struct findings *f, struct imbrex_error *err)
 		r = check_odd(f, &s->images, err);
 	if (r == 0)
 		r = check_odd(f, &s->containers, err);
+	if (r == 0)
+		r = check_twice(f, &s->layers, err);
+	if (r == 0)
+		r = check_twice(f, &s->images, err);
+	if (r == 0)
+		r = check_twice(f, &s->containers, err);
 	for (i = 0; r == 0 && i < s->layers.t.n; i++)
 		r = check_layer(f, &s->layers.t.records[i], err);
 	for (i = 0; r == 0 && i < s->images.t.n; i++)

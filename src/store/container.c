@@ -48,13 +48,6 @@ int container_drop(struct imbrex_store *s, size_t index, bool force, struct imbr
 		r = fail(err, IMBREX_EBUSY, "the container is mounted at %s", mount->path);
 		return hint(err, r, "unmount it first, or use --force");
 	}
-	if (id_is_valid(layer) && table_find_id(&s->layers.t, layer, strlen(layer)) >= 0) {
-		r = container_unmount_layer(s, layer, err);
-		if (r == 0)
-			r = layer_drop(s, layer, err);
-		if (r < 0)
-			return r;
-	}
 	if (id_is_valid(id)) {
 		r = store_drop(&s->containers, id, err);
 		if (r < 0)
@@ -62,7 +55,11 @@ int container_drop(struct imbrex_store *s, size_t index, bool force, struct imbr
 	}
 	s->containers.dirty[rec->is_volatile] = true;
 	table_remove(&s->containers.t, index);
-	return 0;
+	/* A record that names a layer of an image does not make it its own. */
+	if (!id_is_valid(layer) || layer_has_children(s, layer) || layer_is_used(s, layer))
+		return 0;
+	r = container_unmount_layer(s, layer, err);
+	return r < 0 ? r : layer_drop(s, layer, err);
 }
 
 PUBLIC int imbrex_container_remove(

@@ -195,6 +195,14 @@ static void mark(struct imbrex_store *s, struct json_span id, bool *needed)
 		needed[at] = true;
 }
 
+/* Records may say anything: a sum that does not fit is as large as can be said. */
+static int64_t sum(int64_t a, int64_t b)
+{
+	int64_t total;
+
+	return __builtin_add_overflow(a, b, &total) ? INT64_MAX : total;
+}
+
 PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
@@ -228,13 +236,13 @@ PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbre
 			r = measure_layer(s, &s->layers.t.records[i], &size, err);
 			if (r < 0)
 				return r;
-			df.containers_bytes += size;
+			df.containers_bytes = sum(df.containers_bytes, size);
 			continue;
 		}
 		size = recorded_size(&s->layers.t.records[i]);
-		df.layers_bytes += size;
+		df.layers_bytes = sum(df.layers_bytes, size);
 		if (!needed[i])
-			df.reclaimable_bytes += size;
+			df.reclaimable_bytes = sum(df.reclaimable_bytes, size);
 	}
 	*ret = df;
 	return 0;

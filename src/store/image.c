@@ -241,8 +241,12 @@ static int64_t image_size(struct imbrex_store *s, const struct record *rec, size
 
 	for (; i >= 0 && n <= LIMIT_IMAGE_LAYERS; i = layer_parent(s, (size_t)i), n++) {
 		value = record_int(&s->layers.t.records[i], LAYER_DIFF_SIZE, 0);
-		total = total < 0 || value < 0 ? -1 : total + value;
+		if (total < 0 || value < 0 || __builtin_add_overflow(total, value, &total))
+			total = -1;
 	}
+	/* A chain without an end is nobody's. */
+	if (i >= 0)
+		total = -1;
 	*ret_n_layers = n;
 	if (!sizes.len || total < 0)
 		return total;
@@ -250,8 +254,8 @@ static int64_t image_size(struct imbrex_store *s, const struct record *rec, size
 	r = json_scan_object_begin(&scan, NULL);
 	while (r >= 0 && (r = json_scan_object_next(&scan, &key, NULL)) > 0) {
 		r = json_scan_int64(&scan, &value, NULL);
-		if (r >= 0 && value > 0)
-			total += value;
+		if (r >= 0 && value > 0 && __builtin_add_overflow(total, value, &total))
+			return -1;
 	}
 	return total;
 }

@@ -65,6 +65,21 @@ static int split_options(const char *options, struct strv *ret)
 	return 0;
 }
 
+/*
+ * Whether the layer is mounted where the books say. They lie in a directory of state that outlives
+ * mounts, so neither a place that is not this layer's nor one where nothing is mounted is believed.
+ */
+static bool is_mounted(const struct mount_record *m)
+{
+	const char *name = strrchr(m->path, '/');
+	size_t len = strlen(m->id);
+
+	if (!name || !str_eq(name, "/merged") || (size_t)(name - m->path) <= len ||
+		name[-(ptrdiff_t)len - 1] != '/' || strncmp(name - len, m->id, len) != 0)
+		return false;
+	return is_mount_point(AT_FDCWD, m->path) > 0;
+}
+
 static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only, bool is_volatile,
 	const struct imbrex_mount_opts *opts, char **ret_path, struct imbrex_error *err)
 {
@@ -77,6 +92,8 @@ static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only
 	AUTO_FREE char *path = NULL;
 	struct mount_record *m;
 	ptrdiff_t at;
+	bool mounted;
+	int count;
 	int r;
 
 	at = table_find_id(&s->layers.t, layer, strlen(layer));
@@ -87,12 +104,17 @@ static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only
 		return fail_nomem(err);
 	how.label = label;
 	m = store_mount_find(s, layer);
+	mounted = m && is_mounted(m);
 	/* vfs has nothing to mount: its path is the tree itself. */
-	if (m && (is_mount_point(AT_FDCWD, m->path) > 0 || str_eq(s->driver->ops->name, "vfs"))) {
+	count = mounted || (m && str_eq(s->driver->ops->name, "vfs")) ? m->count : 0;
+	if (count == INT32_MAX)
+		return fail(
+			err, IMBREX_ELIMIT, "layer %s is mounted %d times already", layer, count);
+	if (mounted) {
 		path = strdup(m->path);
 		if (!path)
 			return fail_nomem(err);
-		r = store_mount_set(s, layer, path, m->count + 1, err);
+		r = store_mount_set(s, layer, path, count + 1, err);
 		if (r == 0)
 			*ret_path = take_ptr(path);
 		return r;
@@ -105,7 +127,7 @@ static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only
 	r = s->driver->ops->mount(s->driver, layer, &how, &path, err);
 	if (r < 0)
 		return r;
-	r = store_mount_set(s, layer, path, 1, err);
+	r = store_mount_set(s, layer, path, count + 1, err);
 	if (r < 0) {
 		(void)s->driver->ops->unmount(s->driver, layer, NULL);
 		return r;

@@ -484,15 +484,22 @@ static int save_mounts(struct imbrex_store *s, struct imbrex_error *err)
 int store_mount_set(struct imbrex_store *s, const char *id, const char *path, int count,
 	struct imbrex_error *err)
 {
+	/* Both may lie in what is loaded anew. */
+	AUTO_FREE char *own_id = strdup(id);
+	AUTO_FREE char *own_path = strdup(path);
 	struct mount_record *m;
 	int r;
 
+	if (!own_id || !own_path)
+		return fail_nomem(err);
 	r = file_lock_acquire(&s->mounts_lock, LOCK_EXCLUSIVE, err);
 	if (r < 0)
 		return r;
 	r = store_mounts_load(s, err);
-	m = store_mount_find(s, id);
+	m = store_mount_find(s, own_id);
 	if (r == 0 && m && count > 0) {
+		free(m->path);
+		m->path = take_ptr(own_path);
 		m->count = count;
 	} else if (r == 0 && m) {
 		free(m->id);
@@ -500,7 +507,7 @@ int store_mount_set(struct imbrex_store *s, const char *id, const char *path, in
 		memmove(m, m + 1, (size_t)(s->mounts + s->n_mounts - (m + 1)) * sizeof(*m));
 		s->n_mounts--;
 	} else if (r == 0 && count > 0) {
-		if (add_mount(s, strdup(id), strdup(path), count) < 0)
+		if (add_mount(s, take_ptr(own_id), take_ptr(own_path), count) < 0)
 			r = fail_nomem(err);
 	}
 	if (r == 0)
