@@ -29,11 +29,14 @@
 #define DIR_PREFIX  "temp-dir-"
 /* As many names as containers/storage tries. */
 #define NAME_TRIES 1000
+/* Whoever leaves an empty root behind may remove it, until there is a lock in it. */
+#define ROOT_TRIES 100
 
 struct tempdir {
-	int root_fd; /* owned */
-	int fd;      /* owned; the directory */
-	int lock_fd; /* owned; holds the exclusive lock */
+	int parent_fd; /* owned; what the root lies in */
+	int root_fd;   /* owned */
+	int fd;        /* owned; the directory */
+	int lock_fd;   /* owned; holds the exclusive lock */
 	char digits[11];
 	_Atomic unsigned int next; /* number of the next staged thing */
 };
@@ -99,23 +102,51 @@ static int make_pair(struct tempdir *t, struct imbrex_error *err)
 	return t->fd < 0 ? t->fd : 0;
 }
 
-int tempdir_new(int dirfd, const char *root, struct tempdir **ret, struct imbrex_error *err)
+/* One after the other, so that all are on the same mount, whatever is mounted meanwhile. */
+static int open_root(struct tempdir *t, int dirfd, const char *root, struct imbrex_error *err)
 {
-	AUTO_TEMPDIR *t = calloc(1, sizeof(*t));
+	const char *slash = strrchr(root, '/');
+	AUTO_FREE char *parent = slash ? strndup(root, (size_t)(slash - root)) : strdup(".");
+
+	if (!parent)
+		return fail_nomem(err);
+	t->parent_fd = open_dir_at(dirfd, parent, err);
+	if (t->parent_fd < 0)
+		return t->parent_fd;
+	t->root_fd = open_dir_at(t->parent_fd, slash ? slash + 1 : root, err);
+	return t->root_fd < 0 ? t->root_fd : 0;
+}
+
+static int make_in_root(struct tempdir *t, int dirfd, const char *root, struct imbrex_error *err)
+{
 	int r;
 
-	if (!t)
-		return fail_nomem(err);
-	t->root_fd = t->fd = t->lock_fd = -EBADF;
 	r = mkdirs_at(dirfd, root, 0700, err);
 	if (r < 0)
 		return r;
-	t->root_fd = open_dir_at(dirfd, root, err);
-	if (t->root_fd < 0)
-		return t->root_fd;
-	r = make_pair(t, err);
+	r = open_root(t, dirfd, root, err);
 	if (r < 0)
-		return wrap(err, r, "'%s'", root);
+		return r;
+	r = make_pair(t, err);
+	return r < 0 ? wrap(err, r, "'%s'", root) : 0;
+}
+
+int tempdir_new(int dirfd, const char *root, struct tempdir **ret, struct imbrex_error *err)
+{
+	AUTO_TEMPDIR *t = calloc(1, sizeof(*t));
+	unsigned int n;
+	int r = IMBREX_ENOENT;
+
+	if (!t)
+		return fail_nomem(err);
+	t->parent_fd = t->root_fd = t->fd = t->lock_fd = -EBADF;
+	for (n = 0; n < ROOT_TRIES && r == IMBREX_ENOENT; n++) {
+		t->root_fd = close_fd(t->root_fd);
+		t->parent_fd = close_fd(t->parent_fd);
+		r = make_in_root(t, dirfd, root, err);
+	}
+	if (r < 0)
+		return r;
 	*ret = take_ptr(t);
 	return 0;
 }
@@ -135,6 +166,7 @@ int tempdir_finish(struct tempdir *t, struct imbrex_error *err)
 	(void)close_fd(t->fd);
 	(void)close_fd(t->lock_fd); /* still named after a failure: the next recovery's work */
 	(void)close_fd(t->root_fd);
+	(void)close_fd(t->parent_fd);
 	free(t);
 	return r;
 }
@@ -148,6 +180,11 @@ void tempdir_free(struct tempdir *t)
 int tempdir_fd(const struct tempdir *t)
 {
 	return t->fd;
+}
+
+int tempdir_parent_fd(const struct tempdir *t)
+{
+	return t->parent_fd;
 }
 
 void tempdir_stage_addition(struct tempdir *t, char ret[TEMPDIR_NAME_BYTES])
@@ -180,6 +217,8 @@ static int recover_one(int root_fd, const char *id, struct imbrex_error *err)
 		return fail_nomem(err);
 	fd = openat(root_fd, lock_name,
 		O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* and so is the root */
 	if (fd < 0)
 		return fail_errno(err, "open lock file '%s'", lock_name);
 	r = fd_lock(fd, LOCK_EXCLUSIVE, /* wait= */ false);
@@ -220,7 +259,7 @@ static int recover_all(int root_fd, const char *root, struct imbrex_error *err)
 
 		errno = 0;
 		de = readdir(dir);
-		if (!de && errno && first == 0)
+		if (!de && errno && errno != ENOENT && first == 0)
 			return fail_errno(err, "read directory '%s'", root);
 		if (!de)
 			return first;
