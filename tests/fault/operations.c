@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations and what must hold after them; see the header. */
+#include "operations.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "seam.h"
+
+static int pull(
+	const struct world *w, struct imbrex_store *s, const char *tag, struct imbrex_error *err)
+{
+	const struct imbrex_pull_opts opts = { .jobs = 1, .name = tag };
+	char *id = NULL;
+	int r;
+
+	r = imbrex_pull(s, world_source(w, tag), &opts, &id, err);
+	free(id);
+	return r;
+}
+
+static int pull_one(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return pull(w, s, "one", err);
+}
+
+static int pull_two(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return pull(w, s, "two", err);
+}
+
+static int tag(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_image_tag(s, "one", "other", err);
+}
+
+static int untag(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_image_untag(s, "one", "other", err);
+}
+
+static int create_named(struct imbrex_store *s, bool is_volatile, struct imbrex_error *err)
+{
+	const struct imbrex_container_opts opts = { .name = "box", .is_volatile = is_volatile };
+	char *id = NULL;
+	int r;
+
+	r = imbrex_container_create(s, "one", &opts, &id, err);
+	free(id);
+	return r;
+}
+
+static int create(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return create_named(s, false, err);
+}
+
+static int create_volatile(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return create_named(s, true, err);
+}
+
+static int mount_box(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	char *path = NULL;
+	int r;
+
+	r = imbrex_mount(s, "box", NULL, &path, err);
+	free(path);
+	return r;
+}
+
+static int unmount_box(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_unmount(s, "box", false, NULL, err);
+}
+
+static int remove_box(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_container_remove(s, "box", true, err);
+}
+
+static int remove_image(struct imbrex_store *s, const char *image, struct imbrex_error *err)
+{
+	struct imbrex_removed removed = { 0 };
+	int r;
+
+	r = imbrex_image_remove(s, image, true, &removed, err);
+	imbrex_removed_done(&removed);
+	return r;
+}
+
+static int remove_one(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return remove_image(s, "one", err);
+}
+
+static int remove_two(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return remove_image(s, "two", err);
+}
+
+static int collect(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	char **lines;
+	int r;
+
+	seam_advance_clock((int64_t)48 * 60 * 60);
+	r = imbrex_gc(s, false, &lines, err);
+	seam_advance_clock(0);
+	if (r == 0)
+		imbrex_strings_free(lines);
+	return r;
+}
+
+const struct operation operations[] = {
+	{ "open a new store", NULL, NULL, NULL, NULL, false },
+	{ "pull", "empty", NULL, pull_one, NULL, false },
+	{ "pull a sibling", "one", NULL, pull_two, NULL, false },
+	{ "tag", "one", NULL, tag, NULL, false },
+	{ "untag", "tagged", NULL, untag, NULL, false },
+	{ "create", "one", NULL, create, NULL, false },
+	{ "create volatile", "one", NULL, create_volatile, NULL, false },
+	{ "mount", "box", NULL, mount_box, NULL, false },
+	{ "unmount", "box", mount_box, unmount_box, NULL, false },
+	{ "remove a container", "box", NULL, remove_box, NULL, false },
+	{ "remove a volatile container", "volatile box", NULL, remove_box, NULL, false },
+	{ "remove a mounted container", "box", mount_box, remove_box, unmount_box, false },
+	{ "remove an image", "one", NULL, remove_one, NULL, false },
+	{ "remove a sibling", "two", NULL, remove_two, NULL, false },
+	{ "remove an image with its container", "box", NULL, remove_one, remove_box, false },
+	{ "collect garbage", "garbage", NULL, collect, NULL, true },
+};
+const size_t n_operations = sizeof(operations) / sizeof(operations[0]);
+
+/* ---- stores to start from -------------------------------------------------------------- */
+
+static void must(int r, const char *what, const struct imbrex_error *err)
+{
+	if (r == 0)
+		return;
+	(void)fprintf(stderr, "the test itself cannot go on: %s: %s\n", what, err->message);
+	exit(99);
+}
+
+static void start_from(const struct world *w, const char *name, const char *from,
+	int (*run)(const struct world *w, struct imbrex_store *s, struct imbrex_error *err))
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s = NULL;
+
+	world_copy(w, from, name);
+	must(store_open_in(w, name, &s, &err), name, &err);
+	must(run(w, s, &err), name, &err);
+	imbrex_store_close(s);
+}
+
+/* Pulls and dies after the rename to `until`. */
+static void die_pulling(const struct world *w, const char *name, const char *until)
+{
+	const struct seam_plan plan = { .action = SEAM_RENAMED, .name = until };
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s = NULL;
+	int status = 0;
+	pid_t pid;
+
+	(void)fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		must(store_open_in(w, name, &s, &err), name, &err);
+		seam_arm(&plan);
+		(void)!pull_two(w, s, &err);
+		_exit(99);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+		WEXITSTATUS(status) != SEAM_EXIT) {
+		(void)fprintf(stderr, "the test itself cannot go on: %s: no death\n", name);
+		exit(99);
+	}
+}
+
+static void make_garbage(const struct world *w)
+{
+	static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	const char *home = strcmp(w->driver, "vfs") == 0 ? "vfs/dir" : "overlay";
+	char path[PATH_MAX];
+	int fd;
+
+	world_copy(w, "one", "garbage");
+	die_pulling(w, "garbage", "layers.json");
+	(void)snprintf(path, sizeof(path), "%s/garbage/root/%s/%s", w->dir, home, id);
+	if (mkdir(path, 0700) < 0)
+		exit(99);
+	(void)snprintf(path, sizeof(path), "%s/garbage/root/%s-images/%s", w->dir, w->driver, id);
+	if (mkdir(path, 0700) < 0)
+		exit(99);
+	(void)snprintf(path, sizeof(path), "%s/garbage/root/%s-layers/.tmp-x", w->dir, w->driver);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		exit(99);
+	(void)close(fd);
+}
+
+void operations_prepare(const struct world *w)
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s = NULL;
+	int r;
+
+	world_remove(w, "empty");
+	if (mkdir(world_path(w, "empty"), 0700) < 0)
+		exit(99);
+	r = store_open_in(w, "empty", &s, &err);
+	if (r == IMBREX_ENOTSUP) {
+		printf("%s\n", err.message);
+		skip("the driver does not work here");
+	}
+	must(r, "empty", &err);
+	imbrex_store_close(s);
+	start_from(w, "one", "empty", pull_one);
+	start_from(w, "two", "one", pull_two);
+	start_from(w, "only two", "empty", pull_two);
+	start_from(w, "tagged", "one", tag);
+	start_from(w, "box", "one", create);
+	start_from(w, "volatile box", "one", create_volatile);
+	make_garbage(w);
+}
+
+/* ---- a round --------------------------------------------------------------------------- */
+
+struct imbrex_store *operation_begin(
+	const struct world *w, const struct operation *o, const char *name)
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s;
+
+	if (!o->from) {
+		world_remove(w, name);
+		if (mkdir(world_path(w, name), 0700) < 0)
+			exit(99);
+		return NULL;
+	}
+	world_copy(w, o->from, name);
+	s = store_reopen(w, name);
+	if (s && o->before)
+		must(o->before(w, s, &err), o->name, &err);
+	return s;
+}
+
+int operation_run(const struct world *w, const struct operation *o, const char *name,
+	struct imbrex_store **s, struct imbrex_error *err)
+{
+	return o->from ? o->run(w, *s, err) : store_open_in(w, name, s, err);
+}
+
+struct outcome operation_outcome(const struct world *w, const struct operation *o)
+{
+	const struct seam_plan plan = { .action = SEAM_COUNT };
+	struct imbrex_error err = { 0 };
+	struct outcome outcome = { 0 };
+	struct imbrex_store *s;
+
+	s = operation_begin(w, o, "round");
+	if (s) {
+		if (o->halfway)
+			must(o->halfway(w, s, &err), o->name, &err);
+		outcome.halfway = state_of(s);
+		imbrex_store_close(s);
+	}
+	s = operation_begin(w, o, "round");
+	if (s)
+		outcome.before = state_of(s);
+	seam_arm(&plan);
+	must(operation_run(w, o, "round", &s, &err), o->name, &err);
+	outcome.n_calls = seam_disarm();
+	outcome.after = state_of(s);
+	context("%s %s, undisturbed", w->driver, o->name);
+	expect_clean(s, o->is_gc);
+	imbrex_store_close(s);
+	return outcome;
+}
+
+void outcome_done(struct outcome *outcome)
+{
+	strv_done(&outcome->before);
+	strv_done(&outcome->halfway);
+	strv_done(&outcome->after);
+}
+
+static bool is_expected(const struct strv *now, const struct outcome *x, bool exactly)
+{
+	if (state_equal(now, &x->before) || state_equal(now, &x->halfway) ||
+		state_equal(now, &x->after))
+		return true;
+	return !exactly && (state_between(now, &x->before, &x->halfway) ||
+				   state_between(now, &x->halfway, &x->after));
+}
+
+/* `exactly`: nothing in between the states. `succeeded`: nothing but the new one. */
+static void expect_state(
+	const struct strv *now, const struct outcome *x, bool exactly, bool succeeded)
+{
+	if (succeeded ? state_equal(now, &x->after) : is_expected(now, x, exactly))
+		return;
+	problem("%s", succeeded ? "it said success, and the store is not the new one"
+				: "the store is neither the old nor the new one");
+	state_print("old", &x->before);
+	state_print("halfway", &x->halfway);
+	state_print("new", &x->after);
+	state_print("is", now);
+}
+
+void operation_recover(const struct world *w, const struct operation *o, const char *name,
+	const struct outcome *outcome, bool succeeded)
+{
+	struct imbrex_store *s = store_reopen(w, name);
+	struct imbrex_error err = { 0 };
+	AUTO_STRV now = { 0 };
+	int r;
+
+	if (!s)
+		return;
+	now = state_of(s);
+	expect_state(&now, outcome, false, succeeded);
+	expect_clean(s, true);
+	expect_collectable(w, s, name);
+	strv_done(&now);
+	now = state_of(s);
+	if (!o->is_gc)
+		expect_state(&now, outcome, true, false);
+	if (o->from && !state_equal(&now, &outcome->after)) {
+		r = o->run(w, s, &err);
+		if (r < 0)
+			problem("the next try fails as well: %s", err.message);
+		strv_done(&now);
+		now = state_of(s);
+		if (r == 0)
+			expect_state(&now, outcome, true, true);
+		expect_clean(s, false);
+	}
+	imbrex_store_close(s);
+}

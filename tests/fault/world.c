@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Surroundings of the fault tests; see the header. */
+#include "world.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "os/lock.h"
+#include "seam.h"
+
+#define PROBLEMS_MAX 20
+/* More than any layer may be young. */
+#define TWO_DAYS_SEC (48 * 60 * 60)
+
+static char where[256];
+static unsigned int n_problems;
+
+void skip(const char *reason)
+{
+	printf("SKIP: %s\n", reason);
+	exit(77);
+}
+
+void context(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(where, sizeof(where), format, ap);
+	va_end(ap);
+}
+
+void problem(const char *format, ...)
+{
+	va_list ap;
+
+	printf("PROBLEM %s: ", where);
+	va_start(ap, format);
+	(void)vprintf(format, ap);
+	va_end(ap);
+	printf("\n");
+	(void)fflush(stdout);
+	if (++n_problems >= PROBLEMS_MAX) {
+		printf("more are not looked for\n");
+		exit(1);
+	}
+}
+
+unsigned int problems(void)
+{
+	return n_problems;
+}
+
+static void broken(const char *what, const char *name)
+{
+	(void)fprintf(
+		stderr, "the test itself cannot go on: %s '%s': %s\n", what, name, strerror(errno));
+	exit(99);
+}
+
+extern char **environ;
+
+static void spawn(const char *const argv[])
+{
+	pid_t pid;
+	int status = 0;
+
+	errno = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ);
+	if (errno || waitpid(pid, &status, 0) != pid)
+		broken("start", argv[0]);
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		broken("it failed", argv[0]);
+}
+
+/* ---- places ---------------------------------------------------------------------------- */
+
+#define N_RING 8
+
+static char *ring(void)
+{
+	static char buffers[N_RING][PATH_MAX];
+	static unsigned int next;
+
+	return buffers[next++ % N_RING];
+}
+
+const char *world_path(const struct world *w, const char *name)
+{
+	char *path = ring();
+
+	(void)snprintf(path, PATH_MAX, "%s/%s", w->dir, name);
+	return path;
+}
+
+const char *world_source(const struct world *w, const char *tag)
+{
+	char *text = ring();
+
+	(void)snprintf(text, PATH_MAX, "oci:%s/layouts:%s", w->dir, tag);
+	return text;
+}
+
+/* Mounts below a path, the last first. */
+static void unmount_below(const char *path)
+{
+	AUTO_STRV points = { 0 };
+	char line[PATH_MAX * 2];
+	char point[PATH_MAX];
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	if (!f)
+		broken("open", "/proc/self/mountinfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1 &&
+			strncmp(point, path, strlen(path)) == 0 && strv_add(&points, point) < 0)
+			broken("remember", point);
+	}
+	(void)fclose(f);
+	while (points.n) {
+		(void)umount2(points.items[points.n - 1], MNT_DETACH);
+		strv_remove(&points, points.n - 1);
+	}
+}
+
+void world_remove(const struct world *w, const char *name)
+{
+	const char *path = world_path(w, name);
+
+	unmount_below(path);
+	spawn((const char *const[]){ "rm", "-rf", "--one-file-system", "--", path, NULL });
+}
+
+void world_copy(const struct world *w, const char *from, const char *to)
+{
+	world_remove(w, to);
+	spawn((const char *const[]){
+		"cp", "-a", "--", world_path(w, from), world_path(w, to), NULL });
+}
+
+static unsigned int stride_of(const char *mode_default)
+{
+	const char *text = getenv("IMBREX_FAULT_STRIDE");
+	long n = strtol(text ? text : mode_default, NULL, 10);
+
+	return n > 0 && n < 10000 ? (unsigned int)n : 1;
+}
+
+/* The world of this process, which is the one that removes it. */
+static struct world ours;
+static pid_t owner;
+
+static void world_free(void)
+{
+	if (getpid() != owner)
+		return;
+	unmount_below(ours.dir);
+	spawn((const char *const[]){ "rm", "-rf", "--one-file-system", "--", ours.dir, NULL });
+}
+
+void world_new(struct world *w, const char *driver, const char *python, const char *script)
+{
+	const char *tmp = getenv("TMPDIR");
+	const char *full = getenv("IMBREX_FAULT_FULL");
+	FILE *f;
+
+	if (geteuid() != 0)
+		skip("whiteouts and mounts need root");
+	*w = (struct world){ .driver = driver };
+	w->full = full && strcmp(full, "0") != 0;
+	w->stride = w->full ? 1 : stride_of("9");
+	(void)snprintf(w->dir, sizeof(w->dir), "%s/imbrex-fault.XXXXXX",
+		tmp && strlen(tmp) < 30 ? tmp : "/tmp");
+	if (!mkdtemp(w->dir))
+		broken("make", w->dir);
+	ours = *w;
+	owner = getpid();
+	(void)atexit(world_free);
+	/* Nobody else sees our mounts, and all of them end with us. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		skip("no mount namespace of its own");
+	}
+	spawn((const char *const[]){ python, "-B", script, world_path(w, "layouts"), NULL });
+	f = fopen(world_path(w, "storage.conf"), "we");
+	if (!f || fprintf(f, "[storage]\ndriver = \"%s\"\n", driver) < 0 || fclose(f) != 0)
+		broken("write", "storage.conf");
+}
+
+int store_open_in(const struct world *w, const char *name, struct imbrex_store **ret,
+	struct imbrex_error *err)
+{
+	char graphroot[PATH_MAX];
+	char runroot[PATH_MAX];
+	const struct imbrex_store_opts opts = { .graphroot = graphroot,
+		.runroot = runroot,
+		.driver = w->driver,
+		.config_file = world_path(w, "storage.conf") };
+
+	(void)snprintf(graphroot, sizeof(graphroot), "%s/%s/root", w->dir, name);
+	(void)snprintf(runroot, sizeof(runroot), "%s/%s/run", w->dir, name);
+	return imbrex_store_open(&opts, ret, err);
+}
+
+struct imbrex_store *store_reopen(const struct world *w, const char *name)
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s = NULL;
+
+	if (store_open_in(w, name, &s, &err) == 0)
+		return s;
+	problem("the store does not open: %s", err.message);
+	return NULL;
+}
+
+/* ---- states ---------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void names_into(struct str *to, char *const *names)
+{
+	for (; *names; names++)
+		if (str_printf(to, " %s", *names) < 0)
+			broken("remember", *names);
+}
+
+static void add_images(struct imbrex_store *s, struct strv *to, struct imbrex_error *err)
+{
+	struct imbrex_image *images;
+	size_t n, i;
+
+	if (imbrex_images_list(s, &images, &n, err) < 0) {
+		problem("images cannot be listed: %s", err->message);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		AUTO_STR names = STR_INIT(4096);
+
+		names_into(&names, images[i].names);
+		if (strv_addf(to, "image %.12s on %.12s, %zu layers, named%s", images[i].id,
+			    images[i].layer, images[i].n_layers, str_text(&names)) < 0)
+			broken("remember", images[i].id);
+	}
+	imbrex_images_free(images, n);
+}
+
+static void add_layers(struct imbrex_store *s, struct strv *to, struct imbrex_error *err)
+{
+	struct imbrex_layer *layers;
+	size_t n, i;
+	int r = 0;
+
+	if (imbrex_layers_list(s, &layers, &n, err) < 0) {
+		problem("layers cannot be listed: %s", err->message);
+		return;
+	}
+	for (i = 0; r == 0 && i < n; i++) {
+		if (layers[i].incomplete)
+			r = strv_addf(to, "incomplete layer %.12s", layers[i].id);
+		else if (layers[i].diff_digest[0])
+			r = strv_addf(to, "layer %.12s on %.12s of %.19s", layers[i].id,
+				layers[i].parent, layers[i].diff_digest);
+		else
+			r = strv_addf(to, "writable layer on %.12s", layers[i].parent);
+	}
+	if (r < 0)
+		broken("remember", "layers");
+	imbrex_layers_free(layers, n);
+}
+
+static void add_containers(struct imbrex_store *s, struct strv *to, struct imbrex_error *err)
+{
+	struct imbrex_container *containers;
+	size_t n, i;
+
+	if (imbrex_containers_list(s, &containers, &n, err) < 0) {
+		problem("containers cannot be listed: %s", err->message);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		AUTO_STR names = STR_INIT(4096);
+
+		names_into(&names, containers[i].names);
+		if (strv_addf(to, "container on %.12s, %s, mounted %d times, named%s",
+			    containers[i].image, containers[i].is_volatile ? "volatile" : "stable",
+			    containers[i].mount_count, str_text(&names)) < 0)
+			broken("remember", containers[i].id);
+	}
+	imbrex_containers_free(containers, n);
+}
+
+struct strv state_of(struct imbrex_store *s)
+{
+	struct imbrex_error err = { 0 };
+	struct strv state = { 0 };
+
+	add_images(s, &state, &err);
+	add_layers(s, &state, &err);
+	add_containers(s, &state, &err);
+	if (state.n)
+		qsort(state.items, state.n, sizeof(*state.items), by_text);
+	return state;
+}
+
+bool state_equal(const struct strv *a, const struct strv *b)
+{
+	size_t i;
+
+	if (a->n != b->n)
+		return false;
+	for (i = 0; i < a->n; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return true;
+}
+
+bool state_between(const struct strv *s, const struct strv *a, const struct strv *b)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (strv_find(a, s->items[i]) < 0 && strv_find(b, s->items[i]) < 0)
+			return false;
+	for (i = 0; i < a->n; i++)
+		if (strv_find(b, a->items[i]) >= 0 && strv_find(s, a->items[i]) < 0)
+			return false;
+	return true;
+}
+
+void state_print(const char *title, const struct strv *s)
+{
+	size_t i;
+
+	printf("  %s:\n", title);
+	for (i = 0; i < s->n; i++)
+		printf("    %s\n", s->items[i]);
+}
+
+/* ---- expectations ---------------------------------------------------------------------- */
+
+static bool is_garbage(const struct imbrex_problem *p)
+{
+	static const char *const words[] = { "no record names it", "no layer record names it",
+		"its owner died", "left by a writer that died", "no image needs it",
+		"nothing needs it" };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(p->text, words[i]) == 0)
+			return true;
+	return false;
+}
+
+void expect_clean(struct imbrex_store *s, bool garbage_is_fine)
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_problem *found;
+	size_t n, i;
+
+	if (imbrex_check(s, NULL, &found, &n, &err) < 0) {
+		problem("check fails: %s", err.message);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		if (!garbage_is_fine || !is_garbage(&found[i]))
+			problem("check: %s: %s", found[i].object, found[i].text);
+	imbrex_problems_free(found, n);
+}
+
+unsigned int count_names(const char *dir, const char *prefix)
+{
+	const struct dirent *e;
+	unsigned int n = 0;
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d)))
+		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+		     strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
+static void expect_count(const char *dir, const char *prefix, unsigned int want)
+{
+	unsigned int n = count_names(dir, prefix);
+
+	if (n != want)
+		problem("%s has %u names '%s*' after gc, not %u", dir, n, prefix, want);
+}
+
+/* Names that lie where layers lie and are no layer: "l", markers of the driver. */
+static unsigned int count_layer_dirs(const char *dir)
+{
+	const struct dirent *e;
+	unsigned int n = 0;
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d)))
+		n += strlen(e->d_name) == 64;
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
+static void expect_no_strays(const struct world *w, struct imbrex_store *s, const char *name)
+{
+	const char *home = strcmp(w->driver, "vfs") == 0 ? "vfs/dir" : "overlay";
+	struct imbrex_error err = { 0 };
+	struct imbrex_layer *layers;
+	char dir[PATH_MAX];
+	size_t n;
+
+	if (imbrex_layers_list(s, &layers, &n, &err) < 0)
+		return;
+	imbrex_layers_free(layers, n);
+	(void)snprintf(dir, sizeof(dir), "%s/%s/root/%s", w->dir, name, home);
+	if (count_layer_dirs(dir) != n)
+		problem("%s has %u layers after gc, the records %zu", dir, count_layer_dirs(dir),
+			n);
+	if (strcmp(w->driver, "overlay") == 0) {
+		(void)snprintf(dir, sizeof(dir), "%s/%s/root/overlay/l", w->dir, name);
+		expect_count(dir, "", (unsigned int)n);
+	}
+	(void)snprintf(dir, sizeof(dir), "%s/%s/root/%s/tempdirs", w->dir, name, w->driver);
+	expect_count(dir, "", 0);
+	(void)snprintf(dir, sizeof(dir), "%s/%s/root/%s-layers/tmp", w->dir, name, w->driver);
+	expect_count(dir, "", 0);
+	(void)snprintf(dir, sizeof(dir), "%s/%s/root/%s-layers", w->dir, name, w->driver);
+	expect_count(dir, ".tmp-", 0);
+	(void)snprintf(dir, sizeof(dir), "%s/%s/root/%s-images", w->dir, name, w->driver);
+	expect_count(dir, ".tmp-", 0);
+}
+
+void expect_collectable(const struct world *w, struct imbrex_store *s, const char *name)
+{
+	struct imbrex_error err = { 0 };
+	char **lines;
+	int r;
+
+	seam_advance_clock(TWO_DAYS_SEC);
+	r = imbrex_gc(s, false, &lines, &err);
+	if (r < 0)
+		problem("gc fails: %s", err.message);
+	else
+		imbrex_strings_free(lines);
+	if (r == 0) {
+		expect_clean(s, false);
+		expect_no_strays(w, s, name);
+	}
+	seam_advance_clock(0);
+}
+
+void expect_message(int r, const struct imbrex_error *err)
+{
+	if (!err->message[0])
+		problem("status %d without a message", r);
+	if (strchr(err->message, '\n') || strchr(err->hint, '\n'))
+		problem("a message of several lines: %s", err->message);
+	if (err->status != r)
+		problem("status %d, but %d in the error '%s'", r, err->status, err->message);
+	if (lock_rank_is_held(LOCK_GRAPH, LOCK_SHARED) ||
+		lock_rank_is_held(LOCK_LAYERS, LOCK_SHARED) ||
+		lock_rank_is_held(LOCK_IMAGES, LOCK_SHARED) ||
+		lock_rank_is_held(LOCK_CONTAINERS, LOCK_SHARED) ||
+		lock_rank_is_held(LOCK_MOUNTPOINTS, LOCK_SHARED))
+		problem("a lock is left");
+}
+
+unsigned int count_fds(void)
+{
+	return count_names("/proc/self/fd", "");
+}
