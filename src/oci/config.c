@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "oci/descriptor.h"
-#include "oci/digest.h"
 #include "json/doc.h"
 #include "json/write.h"
+#include "oci/descriptor.h"
+#include "oci/digest.h"
 
 static void history_done(struct oci_history *h)
 {

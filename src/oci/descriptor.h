@@ -13,9 +13,9 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/strv.h"
-#include "oci/platform.h"
 #include "json/doc.h"
 #include "json/write.h"
+#include "oci/platform.h"
 
 enum oci_media {
 	OCI_MEDIA_OTHER = 0,       /* well formed, but nothing an image is made of */

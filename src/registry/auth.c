@@ -17,9 +17,9 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "json/doc.h"
 #include "os/clock.h"
 #include "registry/challenge.h"
-#include "json/doc.h"
 
 /* Lifetime of a token that does not say: the value of the token specification. */
 #define TOKEN_DEFAULT_SEC 60

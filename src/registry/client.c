@@ -24,11 +24,11 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
+#include "json/doc.h"
 #include "oci/descriptor.h"
 #include "oci/digest.h"
 #include "registry/auth.h"
 #include "registry/certs.h"
-#include "json/doc.h"
 
 #define N_TRIES_DEFAULT    5u
 #define BACKOFF_DEFAULT_MS 500u

@@ -17,10 +17,10 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "json/doc.h"
 #include "registry/conffile.h"
 #include "registry/helper.h"
 #include "registry/netrc.h"
-#include "json/doc.h"
 
 /* What is looked for, and how. */
 struct search {

@@ -8,8 +8,8 @@
 
 #include "base/limits.h"
 #include "base/str.h"
-#include "os/proc.h"
 #include "json/doc.h"
+#include "os/proc.h"
 
 #define HELPER_PREFIX   "docker-credential-"
 #define HELPER_NAME_MAX 64

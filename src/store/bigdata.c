@@ -11,9 +11,9 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "json/write.h"
 #include "os/atomic.h"
 #include "os/fd.h"
-#include "json/write.h"
 
 static bool is_plain(char c)
 {

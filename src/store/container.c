@@ -13,9 +13,9 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
+#include "json/write.h"
 #include "os/fd.h"
 #include "store/layer.h"
-#include "json/write.h"
 
 int container_unmount_layer(struct imbrex_store *s, const char *layer, struct imbrex_error *err)
 {

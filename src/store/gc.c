@@ -16,12 +16,12 @@
 
 #include "base/hex.h"
 #include "base/str.h"
+#include "json/write.h"
 #include "os/beneath.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "store/garbage.h"
 #include "store/layer.h"
-#include "json/write.h"
 
 /* Longer than any pull takes. */
 #define ORPHAN_LAYER_AGE_SEC (24 * 60 * 60)

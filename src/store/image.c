@@ -10,11 +10,11 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
+#include "json/write.h"
 #include "oci/reference.h"
 #include "os/fd.h"
 #include "store/container.h"
 #include "store/layer.h"
-#include "json/write.h"
 
 /* ---- names ----------------------------------------------------------------------------- */
 

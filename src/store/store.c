@@ -25,13 +25,13 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "json/write.h"
 #include "oci/reference.h"
 #include "os/atomic.h"
 #include "os/beneath.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "store/rootless.h"
-#include "json/write.h"
 
 void store_now(char ret[STORE_TIME_MAX])
 {

@@ -24,12 +24,12 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "json/write.h"
 #include "os/fd.h"
 #include "store/image.h"
 #include "store/layer.h"
 #include "stream/compress.h"
 #include "stream/fdsink.h"
-#include "json/write.h"
 
 struct staged_layer {
 	struct store_txn *txn;

@@ -15,6 +15,7 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
+#include "json/doc.h"
 #include "oci/config.h"
 #include "oci/digest.h"
 #include "oci/manifest.h"
@@ -24,7 +25,6 @@
 #include "transport/bundle.h"
 #include "transport/documents.h"
 #include "transport/layout.h"
-#include "json/doc.h"
 
 /* A blob of an image without manifests of its own. */
 struct made_blob {

@@ -12,9 +12,9 @@
 
 #include "base/limits.h"
 #include "base/str.h"
+#include "json/doc.h"
 #include "oci/digest.h"
 #include "oci/reference.h"
-#include "json/doc.h"
 
 #define CONTAINERD_NAME "io.containerd.image.name"
 
