@@ -128,7 +128,6 @@ static void overlay_close(struct driver *d)
 		free(o->homes[i].path);
 	}
 	free(o->homes);
-	(void)close_fd(o->first_home);
 	(void)close_fd(o->links);
 	(void)close_fd(o->runhome);
 	overlay_options_done(&o->options);
@@ -189,7 +188,7 @@ static int overlay_open(
 		return fail_nomem(err);
 	o->base.ops = &overlay_ops;
 	o->config = *config;
-	o->first_home = o->links = o->runhome = o->reading_diff = -EBADF;
+	o->links = o->runhome = o->reading_diff = -EBADF;
 	o->in_userns = config->rootless || !in_initial_userns();
 	r = overlay_setup(o, err);
 	if (r < 0) {
@@ -533,42 +532,13 @@ static void find_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_L
 		search_link(o, id, ret);
 }
 
-/* Id of the mount that fd is on; 0 if the kernel does not say. */
-static uint64_t mount_of(int fd)
-{
-	struct statx sx;
-
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || !(sx.stx_mask & STATX_MNT_ID))
-		return 0;
-	return sx.stx_mnt_id;
-}
-
-/*
- * The home on the mount that a temporary directory is on. We and our peers bind the home onto
- * itself at any time, and names move within one mount only. Going up from the directory does not
- * do: ".." steps onto a mount that covers what it leads to.
- */
-static int home_of(struct overlay *o, const struct tempdir *temp, struct imbrex_error *err)
-{
-	const int known[] = { o->homes[0].fd, o->first_home };
-	uint64_t want = mount_of(tempdir_fd(temp));
-	size_t i;
-	int fd = -EBADF;
-
-	for (i = 0; i < ARRAY_LEN(known) && fd < 0; i++)
-		if (known[i] >= 0 && (want == 0 || mount_of(known[i]) == want))
-			fd = fcntl(known[i], F_DUPFD_CLOEXEC, 3);
-	if (fd < 0)
-		fd = open_root_dir_at(AT_FDCWD, o->homes[0].path, err);
-	return fd;
-}
-
 static int overlay_remove(
 	struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);
 	char link[OVERLAY_LINK_LEN + 1];
-	AUTO_CLOSE int home = -EBADF;
+	/* Peers bind the home onto itself, and undo it, at any time: see tempdir_parent_fd(). */
+	int home = tempdir_parent_fd(trash);
 	AUTO_CLOSE int links = -EBADF;
 	int r;
 
@@ -576,9 +546,6 @@ static int overlay_remove(
 	if (r < 0)
 		return r;
 	overlay_stop_reading(o);
-	home = home_of(o, trash, err);
-	if (home < 0)
-		return home;
 	find_link(o, id, link);
 	links = link[0] ? open_dir_at(home, "l", err) : -EBADF;
 	if (links >= 0) {
@@ -597,14 +564,11 @@ static int overlay_stage_publish(
 {
 	struct overlay_stage *s = stage_of(base);
 	struct overlay *o = s->o;
-	AUTO_CLOSE int home = -EBADF;
+	int home = tempdir_parent_fd(s->temp);
 	char target[256];
 	int r;
 
 	assert(s->sealed && !s->published);
-	home = home_of(o, s->temp, err);
-	if (home < 0)
-		return home;
 	/* An orphan of that name. Looked for first: removing it may have to search all of l/. */
 	r = exists_at(home, id) ? overlay_remove(&o->base, id, s->temp, err) : 0;
 	if (r < 0)

@@ -49,9 +49,8 @@ struct overlay {
 	struct overlay_options options;
 	struct overlay_home *homes; /* owned array; [0] is <graphroot>/overlay */
 	size_t n_homes;
-	int first_home; /* owned; homes[0] as opened first, beneath a later bind mount; or -EBADF */
-	int links;      /* owned; homes[0]/l; -EBADF in a read-only store without one */
-	int runhome;    /* owned; <runroot>/overlay; -EBADF: nothing is cached */
+	int links;   /* owned; homes[0]/l; -EBADF in a read-only store without one */
+	int runhome; /* owned; <runroot>/overlay; -EBADF: nothing is cached */
 	bool in_userns;
 	/* The layer whose files open_file() last opened: exports ask for thousands in a row. */
 	char *reading;              /* owned; id; NULL: none */

@@ -469,10 +469,7 @@ static int enter_home(struct overlay *o, bool make, struct imbrex_error *err)
 	fd = open_dir_at(AT_FDCWD, home->path, err);
 	if (fd < 0)
 		return fd;
-	if (o->first_home < 0)
-		o->first_home = home->fd;
-	else
-		(void)close_fd(home->fd);
+	(void)close_fd(home->fd);
 	home->fd = fd;
 	return 0;
 }

@@ -28,6 +28,11 @@ DEFINE_CLEANUP(tempdir, struct tempdir, tempdir_free)
 
 /* The directory's fd; borrowed. */
 int tempdir_fd(const struct tempdir *t);
+/*
+ * The directory that holds R, on the mount that the temporary directory is on; borrowed. Names move
+ * within one mount only, and its path may lead to another one by now.
+ */
+int tempdir_parent_fd(const struct tempdir *t);
 
 /* Name ("<n>-addition") for something that is made in the directory and later renamed away. */
 #define TEMPDIR_NAME_BYTES 32

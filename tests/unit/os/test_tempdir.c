@@ -3,7 +3,9 @@
 #include "os/tempdir.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 
 #include "scratch.h"
 
@@ -94,6 +96,34 @@ static void what_a_killed_process_left_is_recovered(void **state)
 	(void)close(ready[1]);
 }
 
+static void names_move_into_the_parent_whatever_is_mounted_on_it_meanwhile(void **state)
+{
+	const struct scratch *s = *state;
+	struct imbrex_error err = { 0 };
+	AUTO_TEMPDIR *t = NULL;
+	char home[300];
+	int fd;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		skip();
+	(void)snprintf(home, sizeof(home), "%s/home", s->path);
+	fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(mkdirat(fd, "home", 0700), 0);
+	assert_int_equal(mount(home, home, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(tempdir_new(fd, "home/tmp", &t, &err), 0);
+	assert_int_equal(mkdirat(tempdir_fd(t), "layer", 0700), 0);
+	assert_int_equal(umount2(home, MNT_DETACH), 0);
+	assert_int_equal(mount(home, home, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(renameat(tempdir_fd(t), "layer", tempdir_parent_fd(t), "moved"), 0);
+	assert_true(scratch_has(fd, "home/moved"));
+	assert_int_equal(tempdir_stage_deletion(t, tempdir_parent_fd(t), "moved", &err), 0);
+	assert_int_equal(tempdir_finish(t, &err), 0);
+	t = NULL;
+	assert_int_equal(umount2(home, MNT_DETACH), 0);
+	(void)close(fd);
+}
+
 static void one_bad_pair_does_not_stop_recovery(void **state)
 {
 	const struct scratch *s = *state;
@@ -113,6 +143,7 @@ int main(void)
 		scratch_test(things_are_staged_by_number_and_removed_in_the_end),
 		scratch_test(recovery_leaves_the_living_alone),
 		scratch_test(what_a_killed_process_left_is_recovered),
+		scratch_test(names_move_into_the_parent_whatever_is_mounted_on_it_meanwhile),
 		scratch_test(one_bad_pair_does_not_stop_recovery),
 	};
 
