@@ -37,7 +37,7 @@ EXPECTED = {
               r"|does not exist|not found|has (dependent )?children",
 }
 # Never, whatever else the message says.
-DAMAGE = re.compile(r"unexpected end of JSON|invalid character|panic|SIGSEGV|corrupt|checksum"
+DAMAGE = re.compile(r"unexpected end of JSON|invalid character|panic|SIGSEGV|checksum"
                     r"|structure needs cleaning|cannot unmarshal|Sanitizer", re.I)
 
 
