@@ -9,10 +9,11 @@
  * directories whose lock this process holds: a crash leaves garbage that any store opener may
  * remove, and nobody removes it while we live. (2) Content, links and tar-split are on disk (one
  * syncfs) before the first rename. (3) Renames are on disk before the records that name them (fsync
- * of the homes, or the order of the journal: store_sync_layers). (4) All layers of the image enter layers.json in one save, the image record
- * follows while layers.lock is still held. (5) So after a crash between any two system calls a
- * reader sees either no record, or records whose content is whole; what may be left is a
- * directory without a record (garbage), or layers without an image (usable, reclaimed by gc).
+ * of the homes, or the order of the journal: store_sync_layers). (4) All layers of the image enter
+ * layers.json in one save, the image record follows while layers.lock is still held. (5) So after a
+ * crash between any two system calls a reader sees either no record, or records whose content is
+ * whole; what may be left is a directory without a record (garbage), or layers without an image
+ * (usable, reclaimed by gc).
  */
 #include "store/txn.h"
 
