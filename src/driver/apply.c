@@ -86,7 +86,7 @@ static int put_parent(struct apply *a, struct imbrex_error *err)
 	if (p->fd < 0)
 		return 0;
 	if (futimens(p->fd, p->times) < 0 && errno != EPERM)
-		r = fail_errno(err, "layer entry '%s': set times", p->path);
+		r = fail_errno(err, "layer entry '%s': set times", p->len ? p->path : ".");
 	p->fd = close_fd(p->fd);
 	p->len = 0;
 	return r;

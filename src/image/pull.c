@@ -315,11 +315,10 @@ static int pull_layer(void *ctx, size_t index, struct imbrex_error *err)
 	r = store_txn_layer_new(p->txn, store_txn_independent(p->txn) ? NULL : below,
 		i > 0 && !store_txn_independent(p->txn) ? p->layers[i - 1].staged : NULL,
 		&job.staged, err);
+	if (r == 0)
+		r = layer_chain_new(&job, &chain, err);
 	if (r < 0)
-		return r;
-	r = layer_chain_new(&job, &chain, err);
-	if (r < 0)
-		return r;
+		return wrap(err, r, "layer %s", digest_short(&d->digest));
 	r = progress_sink_new(&p->progress, &d->digest, d->size_bytes, chain, &watched, err);
 	if (r < 0)
 		return r;

@@ -273,8 +273,9 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
 	if (!split || format_layer(l, below->id, &text) < 0)
 		return fail_nomem(err);
 	r = stage->ops->stage_rebase(stage, below, err);
-	if (r == 0)
-		r = stage->ops->stage_publish(stage, l->id, err);
+	if (r < 0)
+		return wrap(err, r, "layer %s", l->id);
+	r = stage->ops->stage_publish(stage, l->id, err);
 	if (r < 0)
 		return r;
 	if (l->staged->split[0] && renameat(tempdir_fd(txn->layers_temp), l->staged->split,
@@ -308,7 +309,7 @@ static int publish_layers(
 		}
 		r = publish_layer(txn, &layers[i], &below, err);
 		if (r < 0)
-			return wrap(err, r, "layer %s", layers[i].id);
+			return r;
 		below.stage = layers[i].staged->stage;
 		published = true;
 	}
