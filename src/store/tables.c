@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three tables between memory and disk: brought up to date when their change stamps or times
+ * have moved, saved together, each file whole; see store.h for who may call when.
+ */
+#include "store/tables.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "os/atomic.h"
+#include "os/fd.h"
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static void file_time(const struct store_table *t, const char *file, struct timespec *ret)
+{
+	struct stat st;
+
+	*ret = (struct timespec){ 0 };
+	if (file && t->dirfd >= 0 && fstatat(t->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		*ret = st.st_mtim;
+}
+
+static int load_file(struct store_table *t, bool is_volatile, struct imbrex_error *err)
+{
+	const char *file = is_volatile ? t->volatile_file : t->file;
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	size_t len;
+	char *taken;
+	int r;
+
+	if (!file || t->dirfd < 0)
+		return 0;
+	/* Before the text, so that a change in between is noticed at the next hold. */
+	file_time(t, file, &t->mtime[is_volatile]);
+	r = read_file_at(t->dirfd, file, LIMIT_RECORDS_BYTES, &text, err);
+	if (r == IMBREX_ENOENT)
+		return 0;
+	if (r < 0)
+		return wrap(err, r, "%s", t->dir);
+	len = text.len;
+	taken = str_take(&text);
+	if (!taken)
+		return fail_nomem(err);
+	r = table_parse(&t->t, taken, len, is_volatile, err);
+	if (r < 0) {
+		r = wrap(err, r, "%s/%s", t->dir, file);
+		return hint(err, r,
+			"the file is damaged; nothing was changed. A copy with the "
+			"damage removed by hand can take its place");
+	}
+	return 0;
+}
+
+static int reload(struct store_table *t, struct imbrex_error *err)
+{
+	int r;
+
+	table_done(&t->t);
+	strv_done(&t->dropped);
+	t->loaded = false;
+	t->dirty[0] = false;
+	t->dirty[1] = false;
+	memset(t->mtime, 0, sizeof(t->mtime));
+	r = load_file(t, false, err);
+	if (r < 0)
+		return r;
+	r = load_file(t, true, err);
+	if (r < 0)
+		return r;
+	t->loaded = true;
+	return 0;
+}
+
+int store_table_refresh(struct store_table *t, struct imbrex_error *err)
+{
+	struct lock_token token = { .len = 0 };
+	struct timespec mtime[2];
+	int r;
+
+	if (file_lock_is_held(&t->lock)) {
+		r = lock_token_read(&t->lock, &token, err);
+		if (r < 0)
+			return r;
+	}
+	file_time(t, t->file, &mtime[0]);
+	file_time(t, t->volatile_file, &mtime[1]);
+	if (t->loaded && !t->dirty[0] && !t->dirty[1] && lock_token_equal(&token, &t->token) &&
+		same_time(&mtime[0], &t->mtime[0]) && same_time(&mtime[1], &t->mtime[1]))
+		return 0;
+	r = reload(t, err);
+	if (r < 0)
+		return r;
+	t->token = token;
+	return 0;
+}
+
+/* Up to three tables of two files each are saved at once. */
+#define SAVES_MAX 6
+
+struct save {
+	struct store_table *t;
+	bool is_volatile;
+	struct atomic_file file;
+	struct stat st;
+};
+
+struct saves {
+	struct save items[SAVES_MAX];
+	size_t n;
+};
+
+static void saves_abort(struct saves *saves)
+{
+	size_t i;
+
+	for (i = 0; i < saves->n; i++)
+		atomic_file_abort(&saves->items[i].file);
+}
+#define AUTO_SAVES __attribute__((cleanup(saves_abort))) struct saves
+
+/* The new text into its temporary file, on its way to the disk, but waited for later. */
+static int save_begin(
+	struct saves *saves, struct store_table *t, bool is_volatile, struct imbrex_error *err)
+{
+	const char *file = is_volatile ? t->volatile_file : t->file;
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	struct save *save;
+	char *room;
+	int r;
+
+	if (!t->dirty[is_volatile])
+		return 0;
+	if (str_reserve(&text, table_text_len(&t->t), &room) < 0 ||
+		table_format(&t->t, is_volatile, &text) < 0)
+		return fail(err, IMBREX_ELIMIT, "%s/%s would pass the limit of %u bytes", t->dir,
+			file, LIMIT_RECORDS_BYTES);
+	assert(saves->n < SAVES_MAX);
+	save = &saves->items[saves->n++];
+	*save = (struct save){ .t = t, .is_volatile = is_volatile, .file = ATOMIC_FILE_INIT };
+	r = atomic_file_open(&save->file, t->dirfd, file, err);
+	if (r == 0)
+		r = atomic_file_write(&save->file, text.data, text.len, err);
+	if (r < 0)
+		return wrap(err, r, "%s", t->dir);
+	/* A hint only: fdatasync below is what counts, and it finds less to do. */
+	if (!is_volatile)
+		(void)sync_file_range(save->file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return 0;
+}
+
+static int sync_contents(struct saves *saves, struct imbrex_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < saves->n; i++) {
+		struct save *save = &saves->items[i];
+
+		if (!save->is_volatile && fdatasync(save->file.fd) < 0)
+			return fail_errno(err, "sync '%s/%s'", save->t->dir, save->t->file);
+	}
+	return 0;
+}
+
+/* Names in the order given. Where the file system keeps the order of renames by itself (a journal
+ * of all metadata), the last directory's sync carries the ones before. */
+static int save_names(struct imbrex_store *s, struct saves *saves, struct imbrex_error *err)
+{
+	struct store_table *last = NULL;
+	size_t i;
+	int r;
+
+	for (i = 0; i < saves->n; i++) {
+		struct save *save = &saves->items[i];
+		struct store_table *t = save->t;
+
+		r = atomic_file_commit(&save->file, 0600, ATOMIC_VOLATILE, &save->st, err);
+		if (r < 0)
+			return wrap(err, r, "%s", t->dir);
+		t->mtime[save->is_volatile] = save->st.st_mtim;
+		t->dirty[save->is_volatile] = false;
+		if (save->is_volatile)
+			continue;
+		last = t;
+		if (!s->ordered && sync_dir(t->dirfd) < 0)
+			return fail_errno(err, "sync '%s'", t->dir);
+	}
+	if (last && s->ordered && sync_dir(last->dirfd) < 0)
+		return fail_errno(err, "sync '%s'", last->dir);
+	return 0;
+}
+
+int store_drop(struct store_table *t, const char *id, struct imbrex_error *err)
+{
+	return strv_add(&t->dropped, id) < 0 ? fail_nomem(err) : 0;
+}
+
+/* Nobody names these any more. What cannot be moved away now is garbage, which gc finds. */
+static void trash_dropped(struct imbrex_store *s, struct store_table *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->dropped.n; i++) {
+		const char *id = t->dropped.items[i];
+
+		if (t == &s->layers)
+			(void)!store_trash_layer(s, id, NULL);
+		else
+			(void)!store_trash_dir(s, t, id, NULL);
+	}
+	strv_done(&t->dropped);
+}
+
+int store_save_all(struct imbrex_store *s, struct store_table *const *tables, size_t n,
+	struct imbrex_error *err)
+{
+	AUTO_SAVES saves = { .n = 0 };
+	size_t i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		struct store_table *t = tables[i];
+
+		if (!t->dirty[0] && !t->dirty[1])
+			continue;
+		r = lock_token_write(&t->lock, &t->token, err);
+		if (r == 0)
+			r = save_begin(&saves, t, false, err);
+		if (r == 0)
+			r = save_begin(&saves, t, true, err);
+		if (r < 0)
+			return r;
+	}
+	r = sync_contents(&saves, err);
+	if (r == 0)
+		r = save_names(s, &saves, err);
+	for (i = 0; r == 0 && i < n; i++)
+		trash_dropped(s, tables[i]);
+	return r;
+}
+
+int store_save(struct imbrex_store *s, struct store_table *t, struct imbrex_error *err)
+{
+	return store_save_all(s, &t, 1, err);
+}
+
+int store_sync_layers(struct imbrex_store *s, struct imbrex_error *err)
+{
+	int r;
+
+	if (s->ordered)
+		return 0;
+	r = s->driver->ops->sync_homes(s->driver, err);
+	if (r == 0 && sync_dir(s->layers.dirfd) < 0)
+		r = fail_errno(err, "sync '%s'", s->layers.dir);
+	return r;
+}
+
+int store_table_open(struct imbrex_store *s, struct store_table *t, const char *kind,
+	const char *lock_name, enum lock_rank rank, struct imbrex_error *err)
+{
+	AUTO_FREE char *lock_path = NULL;
+	int r;
+
+	t->dir = format_text("%s-%s", s->driver->ops->name, kind);
+	if (!t->dir)
+		return fail_nomem(err);
+	if (!s->read_only) {
+		r = mkdirs_at(s->graphfd, t->dir, 0700, err);
+		if (r < 0)
+			return r;
+	}
+	t->dirfd = openat(s->graphfd, t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (t->dirfd < 0) {
+		if (errno == ENOENT && s->read_only)
+			return 0;
+		return fail_errno(err, "open '%s/%s'", s->config.graphroot, t->dir);
+	}
+	lock_path = format_text("%s/%s", t->dir, lock_name);
+	if (!lock_path)
+		return fail_nomem(err);
+	r = file_lock_open(&t->lock, s->graphfd, lock_path, rank, s->read_only, err);
+	if (r < 0 && s->read_only && (r == IMBREX_ENOENT || (err && err->errnum == EROFS)))
+		return 0; /* a dead store without lock files has no writers either */
+	return r;
+}
+
+void store_table_close(struct store_table *t)
+{
+	file_lock_done(&t->lock);
+	table_done(&t->t);
+	strv_done(&t->dropped);
+	t->dirfd = close_fd(t->dirfd);
+	free(t->dir);
+}
