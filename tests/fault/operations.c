@@ -139,6 +139,13 @@ const struct operation operations[] = {
 };
 const size_t n_operations = sizeof(operations) / sizeof(operations[0]);
 
+bool operation_is_wanted(const struct operation *o)
+{
+	const char *only = getenv("IMBREX_FAULT_ONLY");
+
+	return !only || strstr(o->name, only);
+}
+
 /* ---- stores to start from -------------------------------------------------------------- */
 
 static void must(int r, const char *what, const struct imbrex_error *err)
@@ -298,7 +305,8 @@ static bool is_expected(const struct strv *now, const struct outcome *x, bool ex
 	if (state_equal(now, &x->before) || state_equal(now, &x->halfway) ||
 		state_equal(now, &x->after))
 		return true;
-	return !exactly && (state_between(now, &x->before, &x->halfway) ||
+	return !exactly && (state_between(now, &x->before, &x->after) ||
+				   state_between(now, &x->before, &x->halfway) ||
 				   state_between(now, &x->halfway, &x->after));
 }
 

@@ -23,6 +23,9 @@ struct operation {
 extern const struct operation operations[];
 extern const size_t n_operations;
 
+/* IMBREX_FAULT_ONLY is part of its name, or not set. */
+bool operation_is_wanted(const struct operation *o);
+
 /* What the store says before and after an operation that nothing disturbs. */
 struct outcome {
 	struct strv before;
