@@ -13,7 +13,8 @@
  * layers.json in one save, the image record follows while layers.lock is still held. (5) So after a
  * crash between any two system calls a reader sees either no record, or records whose content is
  * whole; what may be left is a directory without a record (garbage), or layers without an image
- * (usable, reclaimed by gc).
+ * (usable, reclaimed by gc). (6) Other processes publish and remove layers while ours are staged:
+ * what each stands on is looked at again under the lock, just before it is published.
  */
 #include "store/txn.h"
 
