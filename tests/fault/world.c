@@ -178,7 +178,7 @@ void world_new(struct world *w, const char *driver, const char *python, const ch
 		skip("whiteouts and mounts need root");
 	*w = (struct world){ .driver = driver };
 	w->full = full && strcmp(full, "0") != 0;
-	w->stride = w->full ? 1 : stride_of("9");
+	w->stride = w->full ? 1 : stride_of("3");
 	(void)snprintf(w->dir, sizeof(w->dir), "%s/imbrex-fault.XXXXXX",
 		tmp && strlen(tmp) < 30 ? tmp : "/tmp");
 	if (!mkdtemp(w->dir))
