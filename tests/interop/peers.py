@@ -111,16 +111,19 @@ runtime = "runc"
             f.write(text)
         return self.path(name)
 
-    def run(self, argv, timeout=120, stdin=None):
-        """Never fails but by time; a program that does not end is killed with its children."""
+    def run(self, argv, timeout=120, stdin=None, kill_after=None):
+        """Never fails but by time; a program that does not end is killed with its children, and
+        so is one that has not ended in kill_after seconds."""
         p = subprocess.Popen(argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, env=self.env, cwd=self.path("tmp"),
                              start_new_session=True)
         try:
-            out, err = p.communicate(timeout=timeout)
+            out, err = p.communicate(timeout=kill_after or timeout)
         except subprocess.TimeoutExpired:
             os.killpg(p.pid, signal.SIGKILL)
-            p.communicate()
+            out, err = p.communicate()
+            if kill_after:
+                return Result(argv, -signal.SIGKILL, "", "")
             raise Failed(f"{' '.join(argv)} did not end in {timeout} s") from None
         return Result(argv, p.returncode, out.decode("utf-8", "replace"),
                       err.decode("utf-8", "replace"))
