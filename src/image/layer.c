@@ -14,6 +14,10 @@
 #include "stream/detect.h"
 #include "stream/digest.h"
 #include "stream/exact.h"
+#include "stream/queue.h"
+
+/* Of STREAM_BLOCK_BYTES, between unpacking and what follows it. */
+#define QUEUE_BLOCKS 4
 
 /* Owner of the chain; forwards bytes, and fills the staged layer when all stages have agreed. */
 struct layer_chain {
@@ -102,6 +106,11 @@ static int add_stages(struct layer_chain *c, struct imbrex_error *err)
 	int r;
 
 	r = digest_sink_new(HASH_SHA256, c->job->diff_id, &c->diff_digest, c->first, &stage, err);
+	if (r < 0)
+		return r;
+	c->first = stage;
+	/* Inflating and writing take about as long: one layer alone keeps two cores busy. */
+	r = queue_sink_new(QUEUE_BLOCKS, c->first, &stage, err);
 	if (r < 0)
 		return r;
 	c->first = stage;
