@@ -420,12 +420,11 @@ class Bench:
         cores = os.cpu_count()
         bound = (floor["inflate"] + floor["hash_blob"] + floor["hash_tar"] +
                  floor["write"]) / cores + floor["sync"]
-        out += ["", "Writing dominates: `perf record` of a pull shows most of it inside the kernel, in "
-                    "copy_folio_from_iter_atomic, filling page cache pages for the first time; "
-                    "on a virtual machine that gets its memory from the host page by page this "
-                    "is several times what it costs on one that has it already, and `tar x` "
-                    "above pays the same. What runs beside it is inflating, both digests and "
-                    "the parsing.", "", f"Spread over {cores} cores, plus the sync at the end: {bound:.2f} s. "
+        out += ["", "Inflating and writing are most of it. `perf record` of a pull shows the writing "
+                    "inside the kernel, in copy_folio_from_iter_atomic, filling page cache pages "
+                    "for the first time: on a virtual machine that gets its memory from the host "
+                    "page by page this costs more than on one that has it already, and `tar x` "
+                    "above pays the same.", "", f"Spread over {cores} cores, plus the sync at the end: {bound:.2f} s. "
                     f"The cold pull above took {cold:.2f} s, {cold / bound:.2f} times that.", ""]
         if table:
             out += ["## Growth with the store", "", "![growth](bench-growth.svg)", "",
