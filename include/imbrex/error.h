@@ -34,12 +34,43 @@ enum imbrex_status {
 	IMBREX_ECANCELED = -1015 /* stopped, because the caller or a sibling job asked for it */
 };
 
+/*
+ * Why, for callers that must tell apart what shares a status. Set where a call's description names
+ * reasons, else 0. Source: the error values of containers/storage, one each.
+ */
+enum imbrex_reason {
+	IMBREX_REASON_NONE = 0,
+	IMBREX_REASON_CONTAINER_UNKNOWN,
+	IMBREX_REASON_IMAGE_UNKNOWN,
+	IMBREX_REASON_LAYER_UNKNOWN,
+	IMBREX_REASON_NOT_CONTAINER,
+	IMBREX_REASON_NOT_IMAGE,
+	IMBREX_REASON_NOT_LAYER,
+	IMBREX_REASON_NOT_ANY, /* neither layer nor image nor container */
+	IMBREX_REASON_ID_IN_USE,
+	IMBREX_REASON_NAME_IN_USE,
+	IMBREX_REASON_IMAGE_USED_BY_CONTAINER,
+	IMBREX_REASON_LAYER_HAS_CHILDREN,
+	IMBREX_REASON_LAYER_USED_BY_IMAGE,
+	IMBREX_REASON_LAYER_USED_BY_CONTAINER,
+	IMBREX_REASON_LAYER_NOT_MOUNTED,
+	IMBREX_REASON_LAYER_MOUNTED,
+	IMBREX_REASON_PARENT_IS_CONTAINER,
+	IMBREX_REASON_SIZE_UNKNOWN,
+	IMBREX_REASON_DIGEST_UNKNOWN,
+	IMBREX_REASON_BAD_DATA_NAME,
+	IMBREX_REASON_DATA_UNKNOWN, /* no big data item of that name */
+	IMBREX_REASON_READ_ONLY,    /* the object lies in an additional store */
+	IMBREX_REASON_NOT_ENOUGH_IDS
+};
+
 #define IMBREX_ERROR_MESSAGE_MAX 1024
 #define IMBREX_ERROR_HINT_MAX    256
 
 struct imbrex_error {
 	int status;                             /* enum imbrex_status */
 	int errnum;                             /* errno of the failed system call; 0 if none */
+	int reason;                             /* enum imbrex_reason; 0 if none */
 	char message[IMBREX_ERROR_MESSAGE_MAX]; /* one line, no newline, UTF-8 not promised */
 	char hint[IMBREX_ERROR_HINT_MAX];       /* next step for a person; "" if none */
 };

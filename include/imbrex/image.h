@@ -1,16 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving images: from any source into the store, and what an image says about itself.
+ * Images: records on layers, moving them from any source into the store, and what an image says
+ * about itself.
  */
 #ifndef IMBREX_IMAGE_H
 #define IMBREX_IMAGE_H
 
+#include "imbrex/object.h"
 #include "imbrex/progress.h"
-#include "imbrex/store.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct imbrex_image {
+	char *id;
+	char *digest;       /* of the manifest; "" if none */
+	char **names;       /* NULL terminated, never NULL */
+	char *created;      /* RFC 3339 */
+	char *layer;        /* top layer id; "" for an image without layers */
+	int64_t size_bytes; /* sum of uncompressed layers and of the documents; -1 if unknown */
+	size_t n_layers;
+};
+
+IMBREX_API int imbrex_images_list(struct imbrex_store *s, struct imbrex_image **ret, size_t *ret_n,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+IMBREX_API void imbrex_images_free(struct imbrex_image *images, size_t n);
+/* Full id of an image. ret: free(). ENOENT if there is none, EINVAL if a prefix is ambiguous. */
+IMBREX_API int imbrex_image_find(struct imbrex_store *s, const char *name, char **ret_id,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+/* Give an image a further name (completed as podman does), taking it from an image that has it. */
+IMBREX_API int imbrex_image_tag(struct imbrex_store *s, const char *image, const char *name,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+/* Take one name away, or all of them if name is NULL. The image stays. */
+IMBREX_API int imbrex_image_untag(struct imbrex_store *s, const char *image, const char *name,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+
+struct imbrex_removed {
+	char **untagged; /* NULL terminated, never NULL: names taken away */
+	char **images;   /* ids of image records removed */
+	char **layers;   /* ids of layers removed */
+};
+IMBREX_API void imbrex_removed_done(struct imbrex_removed *r);
+/*
+ * Remove an image, or only the name given when the image has others. Layers that nothing else
+ * needs go with it; their files are unlinked after the locks are released.
+ * Errors EBUSY if a container uses the image (message names it), unless force, which removes
+ *        those containers too. ENOENT if it does not exist.
+ */
+IMBREX_API int imbrex_image_remove(struct imbrex_store *s, const char *image, bool force,
+	struct imbrex_removed *ret, struct imbrex_error *err) __attribute__((warn_unused_result));
+
+/* A document kept with an image: "manifest", or the configuration by its digest. ret: free(). */
+IMBREX_API int imbrex_image_manifest(struct imbrex_store *s, const char *image, char **ret,
+	size_t *ret_len, struct imbrex_error *err) __attribute__((warn_unused_result));
+IMBREX_API int imbrex_image_config(struct imbrex_store *s, const char *image, char **ret,
+	size_t *ret_len, struct imbrex_error *err) __attribute__((warn_unused_result));
+
+/* Zero means default everywhere. */
+struct imbrex_image_opts {
+	const char *id;           /* NULL: random */
+	const char *const *names; /* NULL terminated; as they stand; NULL: none */
+	const char *digest;       /* of the manifest; NULL: none */
+	const char *metadata;     /* opaque text; NULL: none */
+	const char *created;      /* RFC 3339; NULL: now */
+};
+/*
+ * A record of an image on layer `layer` (NULL or "": none). ret_id: free(). opts may be NULL.
+ * Errors EEXIST (reasons ID_IN_USE, NAME_IN_USE); ENOENT (LAYER_UNKNOWN).
+ */
+IMBREX_API int imbrex_image_create(struct imbrex_store *s, const char *layer,
+	const struct imbrex_image_opts *opts, char **ret_id, struct imbrex_error *err)
+	__attribute__((warn_unused_result));
+/* Ids of all images that have this manifest digest. ret: NULL terminated. */
+IMBREX_API int imbrex_images_by_digest(struct imbrex_store *s, const char *digest, char ***ret,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+/* All digests that name the image: its own, then those of its manifests. NULL terminated. */
+IMBREX_API int imbrex_image_digests(struct imbrex_store *s, const char *image, char ***ret,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+/* As listed: layers and documents; -1 if a layer's size is unknown. */
+IMBREX_API int imbrex_image_size(struct imbrex_store *s, const char *image, int64_t *ret,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+
+/* ---- from sources ------------------------------------------------------------------------ */
 
 /* Zero means default everywhere. */
 struct imbrex_pull_opts {

@@ -3,8 +3,14 @@
 #ifndef IMBREX_IMBREX_H
 #define IMBREX_IMBREX_H
 
+#include "imbrex/check.h"
+#include "imbrex/container.h"
 #include "imbrex/error.h"
+#include "imbrex/idmap.h"
 #include "imbrex/image.h"
+#include "imbrex/layer.h"
+#include "imbrex/mount.h"
+#include "imbrex/object.h"
 #include "imbrex/progress.h"
 #include "imbrex/run.h"
 #include "imbrex/store.h"

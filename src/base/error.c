@@ -26,6 +26,7 @@ static int fill(struct imbrex_error *err, int status, int errnum, const char *fm
 		return status;
 	err->status = status;
 	err->errnum = errnum;
+	err->reason = 0;
 	err->hint[0] = '\0';
 	n = vsnprintf(err->message, sizeof(err->message), fmt, ap);
 	if (n < 0)
@@ -44,6 +45,18 @@ int fail(struct imbrex_error *err, int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)fill(err, status, 0, fmt, ap);
 	va_end(ap);
+	return status;
+}
+
+int fail_reason(struct imbrex_error *err, int status, int reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)fill(err, status, 0, fmt, ap);
+	va_end(ap);
+	if (err)
+		err->reason = reason;
 	return status;
 }
 

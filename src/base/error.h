@@ -14,6 +14,10 @@
 /* Fill err and return `status`. The message is cut, never overflowed; control bytes become '?'. */
 int fail(struct imbrex_error *err, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* As fail(), with the reason that tells apart what shares a status. */
+int fail_reason(struct imbrex_error *err, int status, int reason, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+
 /* As fail(), with status and text from the current errno: "open 'x': Permission denied". */
 int fail_errno(struct imbrex_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -29,6 +29,7 @@
 #include "base/error.h"
 #include "base/strv.h"
 #include "os/tempdir.h"
+#include "os/userns.h"
 #include "tree/entry_sink.h"
 
 struct driver;
@@ -51,6 +52,17 @@ struct driver_mount_opts {
 	bool volatile_upper;        /* "volatile" overlay: no sync of the upper layer */
 	const struct strv *options; /* replaces the configured mount options; NULL: keep them */
 	const char *label;          /* SELinux mount label; NULL or "": none */
+	const struct id_maps *maps; /* show the tree through these maps (see shifts()); NULL: as it
+				       lies */
+};
+
+/* How a new layer is made. Zero: an ordinary writable one. */
+struct driver_layer_opts {
+	bool image; /* read only once made: goes where images are kept */
+	const struct id_maps
+		*maps; /* ids of entries are ids inside these maps; NULL: of the host */
+	const struct strv *options; /* "size=10G": of this layer alone; NULL: none */
+	const char *label;          /* SELinux label; NULL or "": none */
 };
 
 /* Where the layers below a new one are: published, or still staged in the same transaction. */
@@ -67,6 +79,9 @@ struct driver_change {
 	} kind;
 	const char *path; /* clean, relative */
 };
+/* Negative ends the walk with that status. */
+typedef int (*driver_change_fn)(
+	void *ctx, const struct driver_change *change, struct imbrex_error *err);
 
 struct driver_ops {
 	const char *name; /* also the name of the home directory below graphroot */
@@ -88,12 +103,15 @@ struct driver_ops {
 	 * Caller holds layers.lock; `parent` is a published one. Nothing is left after a failure.
 	 */
 	int (*create)(struct driver *d, const char *id, const struct driver_parent *parent,
-		bool sync, struct imbrex_error *err);
+		const struct driver_layer_opts *opts, bool sync, struct imbrex_error *err);
 
 	/* `temp` is the driver's own temporary directory for this transaction (driver_temp_root).
 	 */
 	int (*stage_new)(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
-		struct driver_stage **ret, struct imbrex_error *err);
+		const struct driver_layer_opts *opts, struct driver_stage **ret,
+		struct imbrex_error *err);
+	/* Begin with a copy of what published layer `id` holds itself (not of what is below). */
+	int (*stage_copy)(struct driver_stage *s, const char *id, struct imbrex_error *err);
 	/* Sink that fills the stage; at most one per stage; must be finished before seal. */
 	int (*stage_entries)(
 		struct driver_stage *s, struct entry_sink **ret, struct imbrex_error *err);
@@ -101,6 +119,13 @@ struct driver_ops {
 	 * `sync`: what it wrote is on disk on return; else the caller syncs the file system. */
 	int (*stage_seal)(struct driver_stage *s, const struct driver_parent *parent, bool sync,
 		struct imbrex_error *err);
+	/*
+	 * After seal(), instead of content: everything that the stage and the layers below it show
+	 * is owned as `to` has it, that was owned as `from` has it (NULL: ids of the host). Takes
+	 * long; no lock is held. The result stands on its parent as before.
+	 */
+	int (*stage_map)(struct driver_stage *s, const struct id_maps *from,
+		const struct id_maps *to, struct imbrex_error *err);
 	/*
 	 * Just before publish(), under the same hold of layers.lock: the sealed stage stands on
 	 * `parent` as it is now. Another process may have brought the same layers, or removed and
@@ -112,6 +137,10 @@ struct driver_ops {
 	/* Rename into place as layer `id`, replacing an orphan of that name. Caller holds
 	 * layers.lock. */
 	int (*stage_publish)(struct driver_stage *s, const char *id, struct imbrex_error *err);
+	/* Instead of publish(): the content of published layer `id`, which is not mounted, becomes
+	 * the stage's, in one step; the old content goes to `trash`. Caller holds layers.lock. */
+	int (*stage_replace)(struct driver_stage *s, const char *id, struct tempdir *trash,
+		struct imbrex_error *err);
 	void (*stage_free)(struct driver_stage *s);
 
 	/* Move layer `id` out of sight into `trash`; absent is success. Caller holds layers.lock.
@@ -119,6 +148,8 @@ struct driver_ops {
 	int (*remove)(
 		struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err);
 
+	/* Can mount() show a tree under these maps without changing an owner on disk? */
+	bool (*shifts)(struct driver *d, const struct id_maps *maps);
 	/* Path of the whole tree. `ret_path` is the caller's to free. Counting is the store's. */
 	int (*mount)(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 		char **ret_path, struct imbrex_error *err);
@@ -128,8 +159,19 @@ struct driver_ops {
 	 * it, read-only, never leaving the layer; for tar-split reassembly. */
 	int (*open_file)(struct driver *d, const char *id, const char *name, size_t name_len,
 		int *ret_fd, struct imbrex_error *err);
-	/* Entries of layer `id` relative to `parent_id` (NULL: nothing below), sorted by path. */
-	int (*diff)(struct driver *d, const char *id, const char *parent_id, struct entry_sink *to,
+	/*
+	 * Entries of layer `id` relative to `other` (NULL: nothing; any other published layer, the
+	 * parent being the cheap case), sorted by path, a deletion as a whiteout. Owners are told
+	 * as inside `maps` (NULL: as on the host) and `other_maps`.
+	 */
+	int (*diff)(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
+		const struct id_maps *other_maps, struct entry_sink *to, struct imbrex_error *err);
+	/* The same as changes, sorted, directories before what is in them. */
+	int (*changes)(struct driver *d, const char *id, const struct id_maps *maps,
+		const char *other, const struct id_maps *other_maps, driver_change_fn fn, void *ctx,
+		struct imbrex_error *err);
+	/* The same as a number: bytes of files that the difference holds, hard links once. */
+	int (*diff_size)(struct driver *d, const char *id, const char *other, int64_t *ret,
 		struct imbrex_error *err);
 
 	/* Ids (or other names) of everything that lies where layers lie; appended to ret. */

@@ -263,7 +263,8 @@ static struct overlay_stage *stage_alloc(struct driver *d, int at)
 }
 
 static int overlay_stage_new(struct driver *d, struct tempdir *temp,
-	const struct driver_parent *parent, struct driver_stage **ret, struct imbrex_error *err)
+	const struct driver_parent *parent, const struct driver_layer_opts *opts,
+	struct driver_stage **ret, struct imbrex_error *err)
 {
 	struct overlay_stage *s = stage_alloc(d, tempdir_fd(temp));
 	char name[TEMPDIR_NAME_BYTES];
@@ -584,7 +585,7 @@ static int overlay_stage_publish(
 
 /* A layer without content is a few names: made where it belongs, under the caller's lock. */
 static int overlay_create(struct driver *d, const char *id, const struct driver_parent *parent,
-	bool sync, struct imbrex_error *err)
+	const struct driver_layer_opts *opts, bool sync, struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);
 	struct overlay_stage *s;

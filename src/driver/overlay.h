@@ -143,7 +143,8 @@ int overlay_lowers(
 /* overlay_read.c */
 int overlay_open_file(struct driver *d, const char *id, const char *name, size_t name_len,
 	int *ret_fd, struct imbrex_error *err) MUST_CHECK;
-int overlay_diff(struct driver *d, const char *id, const char *parent_id, struct entry_sink *to,
+int overlay_diff(struct driver *d, const char *id, const struct id_maps *maps,
+	const char *parent_id, const struct id_maps *parent_maps, struct entry_sink *to,
 	struct imbrex_error *err) MUST_CHECK;
 int overlay_check(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
 	struct imbrex_error *err) MUST_CHECK;

@@ -219,7 +219,8 @@ static int diff_naive(struct overlay *o, const char *id, const char *parent_id,
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
 
-int overlay_diff(struct driver *d, const char *id, const char *parent_id, struct entry_sink *to,
+int overlay_diff(struct driver *d, const char *id, const struct id_maps *maps,
+	const char *parent_id, const struct id_maps *parent_maps, struct entry_sink *to,
 	struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);

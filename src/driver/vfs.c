@@ -243,7 +243,7 @@ static int fill_from_parent(
 }
 
 static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
-	struct driver_stage **ret, struct imbrex_error *err)
+	const struct driver_layer_opts *opts, struct driver_stage **ret, struct imbrex_error *err)
 {
 	AUTO_STAGE struct driver_stage *base = NULL;
 	struct vfs_stage *s = calloc(1, sizeof(*s));
@@ -419,7 +419,8 @@ static int vfs_open_file(struct driver *d, const char *id, const char *name, siz
 	return 0;
 }
 
-static int vfs_diff(struct driver *d, const char *id, const char *parent_id, struct entry_sink *to,
+static int vfs_diff(struct driver *d, const char *id, const struct id_maps *maps,
+	const char *parent_id, const struct id_maps *parent_maps, struct entry_sink *to,
 	struct imbrex_error *err)
 {
 	AUTO_CLOSE int new = -EBADF;

@@ -67,8 +67,8 @@ static bool overlaps(uint32_t a, uint32_t a_count, uint32_t b, uint32_t b_count)
 	return (uint64_t)a < (uint64_t)b + b_count && (uint64_t)b < (uint64_t)a + a_count;
 }
 
-static int check_map(
-	const struct id_kind *kind, const struct id_map *map, size_t n, struct imbrex_error *err)
+static int check_map(const struct id_kind *kind, const struct imbrex_id_map *map, size_t n,
+	struct imbrex_error *err)
 {
 	size_t i;
 	size_t j;
@@ -79,14 +79,14 @@ static int check_map(
 		return fail(err, IMBREX_ELIMIT, "%s map has %zu ranges, the kernel takes %d",
 			kind->noun, n, LIMIT_ID_MAP_EXTENTS);
 	for (i = 0; i < n; i++) {
-		const struct id_map *a = &map[i];
+		const struct imbrex_id_map *a = &map[i];
 
 		if (a->count == 0 || (uint64_t)a->inside + a->count > UINT32_MAX ||
 			(uint64_t)a->outside + a->count > UINT32_MAX)
 			return fail(err, IMBREX_EINVAL, "%s map range %u:%u:%u is not one",
 				kind->noun, a->inside, a->outside, a->count);
 		for (j = 0; j < i; j++) {
-			const struct id_map *b = &map[j];
+			const struct imbrex_id_map *b = &map[j];
 
 			if (overlaps(a->inside, a->count, b->inside, b->count) ||
 				overlaps(a->outside, a->count, b->outside, b->count))
@@ -122,7 +122,7 @@ static int write_proc(int proc_fd, const char *file, const char *text, size_t le
 	return (size_t)n == len ? 0 : -EIO;
 }
 
-static int write_directly(int proc_fd, const struct id_kind *kind, const struct id_map *map,
+static int write_directly(int proc_fd, const struct id_kind *kind, const struct imbrex_id_map *map,
 	size_t n, struct imbrex_error *err)
 {
 	AUTO_STR text = STR_INIT(MAP_TEXT_BYTES);
@@ -140,7 +140,7 @@ static int write_directly(int proc_fd, const struct id_kind *kind, const struct 
 	return 0;
 }
 
-static int write_by_helper(pid_t pid, const struct id_kind *kind, const struct id_map *map,
+static int write_by_helper(pid_t pid, const struct id_kind *kind, const struct imbrex_id_map *map,
 	size_t n, struct imbrex_error *err)
 {
 	const char *program = proc_find(kind->helpers);
@@ -166,7 +166,7 @@ static int write_by_helper(pid_t pid, const struct id_kind *kind, const struct i
 	argv[0] = program;
 	argv[1] = numbers[0];
 	for (i = 0; i < 3 * n; i++) {
-		const struct id_map *m = &map[i / 3];
+		const struct imbrex_id_map *m = &map[i / 3];
 		uint32_t value = i % 3 == 0 ? m->inside : i % 3 == 1 ? m->outside : m->count;
 
 		(void)snprintf(numbers[i + 1], sizeof(numbers[0]), "%u", value);
@@ -177,15 +177,16 @@ static int write_by_helper(pid_t pid, const struct id_kind *kind, const struct i
 }
 
 /* May we write any map, or this one because it only names ourselves? */
-static bool may_write(const struct id_kind *kind, const struct id_map *map, size_t n, uint32_t own)
+static bool may_write(
+	const struct id_kind *kind, const struct imbrex_id_map *map, size_t n, uint32_t own)
 {
 	if (have_capability(kind->capability) && have_capability(CAP_SYS_ADMIN))
 		return true;
 	return n == 1 && map[0].count == 1 && map[0].outside == own;
 }
 
-static int write_map(pid_t pid, int proc_fd, const struct id_kind *kind, const struct id_map *map,
-	size_t n, uint32_t own, struct imbrex_error *err)
+static int write_map(pid_t pid, int proc_fd, const struct id_kind *kind,
+	const struct imbrex_id_map *map, size_t n, uint32_t own, struct imbrex_error *err)
 {
 	int r;
 

@@ -18,17 +18,13 @@
 
 #include "base/macros.h"
 #include "imbrex/error.h"
+#include "imbrex/idmap.h"
 
-struct id_map {
-	uint32_t inside;
-	uint32_t outside;
-	uint32_t count;
-};
-
+/* Empty lists: no map, ids as they are. */
 struct id_maps {
-	const struct id_map *uids; /* borrowed */
+	const struct imbrex_id_map *uids; /* borrowed */
 	size_t n_uids;
-	const struct id_map *gids; /* borrowed */
+	const struct imbrex_id_map *gids; /* borrowed */
 	size_t n_gids;
 };
 

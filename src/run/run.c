@@ -41,7 +41,7 @@
 
 /* One more than the ranges of the user: its own id. */
 struct own_maps {
-	struct id_map items[LIMIT_ID_MAP_EXTENTS];
+	struct imbrex_id_map items[LIMIT_ID_MAP_EXTENTS];
 	size_t n;
 };
 
@@ -116,21 +116,22 @@ static void build_maps(
 	size_t i;
 
 	ret->n = 0;
-	ret->items[ret->n++] = (struct id_map){ keep ? own : 0, own, 1 };
+	ret->items[ret->n++] = (struct imbrex_id_map){ keep ? own : 0, own, 1 };
 	for (i = 0; ranges && i < ranges->n && ret->n + 2 <= ARRAY_LEN(ret->items); i++) {
 		start = ranges->items[i].start;
 		left = MIN(ranges->items[i].count, UINT32_MAX - 1 - inside);
 		if (keep && inside <= own && left > own - inside) {
 			part = own - inside;
 			if (part)
-				ret->items[ret->n++] = (struct id_map){ inside, start, part };
+				ret->items[ret->n++] =
+					(struct imbrex_id_map){ inside, start, part };
 			inside = own + 1;
 			start += part;
 			left -= part;
 		}
 		if (!left)
 			continue;
-		ret->items[ret->n++] = (struct id_map){ inside, start, left };
+		ret->items[ret->n++] = (struct imbrex_id_map){ inside, start, left };
 		inside += left;
 		if (keep && inside == own)
 			inside++;
@@ -320,10 +321,10 @@ static int map_ids(struct run_state *s, struct imbrex_error *err)
 		maps.n_uids = maps.n_gids = 1;
 	if (s->plan->userns == IMBREX_RUN_USERNS_MAPS) {
 		for (i = 0; i < o->n_uid_maps; i++)
-			uids.items[i] = (struct id_map){ o->uid_maps[i].inside,
+			uids.items[i] = (struct imbrex_id_map){ o->uid_maps[i].inside,
 				o->uid_maps[i].outside, o->uid_maps[i].count };
 		for (i = 0; i < o->n_gid_maps; i++)
-			gids.items[i] = (struct id_map){ o->gid_maps[i].inside,
+			gids.items[i] = (struct imbrex_id_map){ o->gid_maps[i].inside,
 				o->gid_maps[i].outside, o->gid_maps[i].count };
 		maps = (struct id_maps){ uids.items, o->n_uid_maps, gids.items, o->n_gid_maps };
 	}

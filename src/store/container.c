@@ -53,7 +53,7 @@ int container_drop(struct imbrex_store *s, size_t index, bool force, struct imbr
 		if (r < 0)
 			return r;
 	}
-	s->containers.dirty[rec->is_volatile] = true;
+	s->containers.dirty[rec->place] = true;
 	table_remove(&s->containers.t, index);
 	/* A record that names a layer of an image does not make it its own. */
 	if (!id_is_valid(layer) || layer_has_children(s, layer) || layer_is_used(s, layer))
@@ -209,9 +209,10 @@ static int record_new(struct imbrex_store *s, const struct new_container *c,
 	 */
 	if (format_layer(c, &layer) < 0 || format_container(c, opts, &container) < 0)
 		return fail_nomem(err);
-	r = table_append(&s->layers.t, layer.data, layer.len, false, err);
+	r = table_append(&s->layers.t, layer.data, layer.len, PLACE_STABLE, err);
 	if (r == 0)
-		r = table_append(&s->containers.t, container.data, container.len, false, err);
+		r = table_append(
+			&s->containers.t, container.data, container.len, PLACE_STABLE, err);
 	if (r < 0)
 		return r;
 	s->layers.dirty[0] = true;
@@ -237,7 +238,7 @@ static int create_in_place(struct imbrex_store *s, const char *image,
 	if (r < 0)
 		return r;
 	below.id = *c->parent ? c->parent : NULL;
-	r = s->driver->ops->create(s->driver, c->layer, &below, !opts->is_volatile, err);
+	r = s->driver->ops->create(s->driver, c->layer, &below, NULL, !opts->is_volatile, err);
 	if (r == 0 && !opts->is_volatile)
 		r = store_sync_layers(s, err);
 	return r < 0 ? r : record_new(s, c, opts, err);
@@ -260,7 +261,7 @@ static int create_staged(struct imbrex_store *s, const char *image,
 		return r;
 	store_release(&hold);
 	below.id = *c->parent ? c->parent : NULL;
-	r = s->driver->ops->stage_new(s->driver, temp, &below, &stage, err);
+	r = s->driver->ops->stage_new(s->driver, temp, &below, NULL, &stage, err);
 	if (r == 0)
 		r = stage->ops->stage_seal(stage, &below, /* sync= */ !opts->is_volatile, err);
 	if (r == 0)
@@ -343,7 +344,8 @@ static int fill_container(
 	if (image >= 0 && record_list(&s->images.t.records[image], IMAGE_NAMES, &image_names) < 0)
 		return -ENOMEM;
 	ret->image_name = strdup(image_names.n ? image_names.items[0] : "");
-	ret->is_volatile = rec->is_volatile || record_flag(rec, CONTAINER_FLAGS, "Volatile");
+	ret->is_volatile =
+		rec->place == PLACE_VOLATILE || record_flag(rec, CONTAINER_FLAGS, "Volatile");
 	mount = store_mount_find(s, ret->layer);
 	ret->mount_count = mount ? mount->count : 0;
 	ret->mount_path = strdup(mount ? mount->path : "");

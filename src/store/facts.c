@@ -180,7 +180,7 @@ static int measure_layer(
 
 	if (!id || !parent)
 		return fail_nomem(err);
-	r = s->driver->ops->diff(s->driver, id, *parent ? parent : NULL, &m.sink, err);
+	r = s->driver->ops->diff(s->driver, id, NULL, *parent ? parent : NULL, NULL, &m.sink, err);
 	if (r == 0)
 		*ret = m.bytes;
 	return r;

@@ -187,7 +187,7 @@ static int append_image(struct imbrex_store *s, const struct txn_image *image, c
 	if (r < 0 || str_putc(&text, '}') < 0)
 		return fail_nomem(err);
 	s->images.dirty[0] = true;
-	return table_append(&s->images.t, text.data, text.len, false, err);
+	return table_append(&s->images.t, text.data, text.len, PLACE_STABLE, err);
 }
 
 int image_put(struct imbrex_store *s, const struct txn_image *image, const char *layer,

@@ -138,7 +138,7 @@ int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err)
 	r = store_drop(&s->layers, id, err);
 	if (r < 0)
 		return r;
-	s->layers.dirty[s->layers.t.records[i].is_volatile] = true;
+	s->layers.dirty[s->layers.t.records[i].place] = true;
 	table_remove(&s->layers.t, (size_t)i);
 	return 0;
 }

@@ -107,8 +107,8 @@ void table_done(struct table *t)
 	for (i = 0; i < t->n; i++)
 		free(t->records[i].owned);
 	free(t->records);
-	free(t->texts[0]);
-	free(t->texts[1]);
+	for (i = 0; i < N_PLACES; i++)
+		free(t->texts[i]);
 	free(t->by_id);
 	strv_done(&t->odd);
 	table_init(t, t->type);
@@ -197,7 +197,7 @@ static void forget_index(struct table *t)
 	t->n_searches = 0;
 }
 
-static int parse_array(struct table *t, struct json_scan *s, bool is_volatile,
+static int parse_array(struct table *t, struct json_scan *s, enum record_place place,
 	bool check_duplicates, struct imbrex_error *err)
 {
 	struct record *r;
@@ -214,7 +214,7 @@ static int parse_array(struct table *t, struct json_scan *s, bool is_volatile,
 		if (grow(t) < 0)
 			return fail_nomem(err);
 		r = &t->records[t->n];
-		*r = (struct record){ .is_volatile = is_volatile };
+		*r = (struct record){ .place = (uint8_t)place };
 		n = scan_record(t->type, s, r, err);
 		if (n < 0)
 			return n;
@@ -230,13 +230,14 @@ static int parse_array(struct table *t, struct json_scan *s, bool is_volatile,
 	return n;
 }
 
-int table_parse(struct table *t, char *text, size_t len, bool is_volatile, struct imbrex_error *err)
+int table_parse(
+	struct table *t, char *text, size_t len, enum record_place place, struct imbrex_error *err)
 {
 	struct json_scan s;
 	int r;
 
-	free(t->texts[is_volatile]);
-	t->texts[is_volatile] = text;
+	free(t->texts[place]);
+	t->texts[place] = text;
 	forget_index(t);
 	if (!len)
 		return 0;
@@ -245,7 +246,7 @@ int table_parse(struct table *t, char *text, size_t len, bool is_volatile, struc
 			LIMIT_RECORDS_BYTES);
 	json_scan_init(&s, text, len);
 	/* A duplicate between the two files is possible by design, one within a file is not. */
-	r = parse_array(t, &s, is_volatile, t->n > 0, err);
+	r = parse_array(t, &s, place, t->n > 0, err);
 	if (r < 0)
 		return r;
 	return json_scan_finish(&s, err);
@@ -261,7 +262,7 @@ size_t table_text_len(const struct table *t)
 	return len;
 }
 
-int table_format(const struct table *t, bool is_volatile, struct str *ret)
+int table_format(const struct table *t, enum record_place place, struct str *ret)
 {
 	bool first = true;
 	size_t i = 0;
@@ -273,12 +274,12 @@ int table_format(const struct table *t, bool is_volatile, struct str *ret)
 		size_t len = run->len;
 
 		i++;
-		if (run->is_volatile != is_volatile)
+		if (run->place != place)
 			continue;
 		/* Neighbours that still lie one comma apart in the file are copied as one piece. */
 		while (!run->owned && i < t->n && !t->records[i].owned &&
-			t->records[i].is_volatile == is_volatile &&
-			t->records[i].text == run->text + len + 1 && run->text[len] == ',') {
+			t->records[i].place == place && t->records[i].text == run->text + len + 1 &&
+			run->text[len] == ',') {
 			len += t->records[i].len + 1;
 			i++;
 		}
@@ -291,11 +292,11 @@ int table_format(const struct table *t, bool is_volatile, struct str *ret)
 	return r < 0 ? r : str_putc(ret, ']');
 }
 
-int table_append(
-	struct table *t, const char *text, size_t len, bool is_volatile, struct imbrex_error *err)
+int table_append(struct table *t, const char *text, size_t len, enum record_place place,
+	struct imbrex_error *err)
 {
 	AUTO_FREE char *owned = strndup(text, len);
-	struct record fresh = { .is_volatile = is_volatile };
+	struct record fresh = { .place = (uint8_t)place };
 	struct json_scan s;
 	int r;
 
@@ -597,7 +598,7 @@ int record_set(
 {
 	struct record *rec = &t->records[index];
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
-	struct record fresh = { .is_volatile = rec->is_volatile };
+	struct record fresh = { .place = rec->place };
 	struct json_scan s;
 	bool first = true;
 	int i;

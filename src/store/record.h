@@ -81,6 +81,15 @@ enum container_field {
 #define RECORD_NAMES      1
 #define RECORD_FIELDS_MAX LAYER_N_FIELDS
 
+/* The files that make up one table, in the order in which they are read: the first record of an id
+ * wins. */
+enum record_place {
+	PLACE_STABLE,     /* below graphroot */
+	PLACE_IMAGESTORE, /* below the second root that takes images */
+	PLACE_VOLATILE,   /* of what need not survive a crash or a boot */
+	N_PLACES
+};
+
 /* What a kind of record looks like. */
 struct record_type {
 	const char *noun; /* "layer" */
@@ -97,7 +106,7 @@ struct record {
 	const char *text; /* the object's JSON; in the table's text, or owned */
 	char *owned;      /* text of a new or changed record; NULL if it lies in the table's text */
 	uint32_t len;     /* bytes of text */
-	bool is_volatile; /* belongs to the volatile file */
+	uint8_t place;    /* enum record_place: the file it belongs to */
 	struct {
 		uint32_t at;  /* offset of the value in text */
 		uint32_t len; /* 0: the member is absent */
@@ -106,7 +115,7 @@ struct record {
 
 struct table {
 	const struct record_type *type;
-	char *texts[2]; /* owned: whole files as read; records point into them; [1] is volatile */
+	char *texts[N_PLACES];  /* owned: whole files as read; records point into them */
 	struct record *records; /* owned */
 	size_t n;
 	size_t cap;
@@ -125,15 +134,15 @@ void table_done(struct table *t);
  * and "[]" hold no records. A record whose id is already there is skipped, as upstream does it.
  * Errors EFORMAT with the byte offset (not the file's name).
  */
-int table_parse(struct table *t, char *text, size_t len, bool is_volatile,
+int table_parse(struct table *t, char *text, size_t len, enum record_place place,
 	struct imbrex_error *err) MUST_CHECK;
 
-/* The records of one of the two files as they are to be written, in pieces that lie still. */
-int table_format(const struct table *t, bool is_volatile, struct str *ret) MUST_CHECK;
+/* The records of one of the files as they are to be written, in pieces that lie still. */
+int table_format(const struct table *t, enum record_place place, struct str *ret) MUST_CHECK;
 size_t table_text_len(const struct table *t);
 
 /* Parse a fresh record's text (copied) and append it. */
-int table_append(struct table *t, const char *text, size_t len, bool is_volatile,
+int table_append(struct table *t, const char *text, size_t len, enum record_place place,
 	struct imbrex_error *err) MUST_CHECK;
 void table_remove(struct table *t, size_t index);
 

@@ -77,12 +77,12 @@ void rootless_facts_read(struct rootless_facts *ret)
 }
 
 struct own_maps {
-	struct id_map uids[1 + LIMIT_ID_MAP_EXTENTS];
-	struct id_map gids[1 + LIMIT_ID_MAP_EXTENTS];
+	struct imbrex_id_map uids[1 + LIMIT_ID_MAP_EXTENTS];
+	struct imbrex_id_map gids[1 + LIMIT_ID_MAP_EXTENTS];
 	struct id_maps maps;
 };
 
-static bool overlaps(const struct subid_range *range, const struct id_map *map, size_t n)
+static bool overlaps(const struct subid_range *range, const struct imbrex_id_map *map, size_t n)
 {
 	size_t i;
 
@@ -96,19 +96,19 @@ static bool overlaps(const struct subid_range *range, const struct id_map *map, 
 
 /* Our own id as 0, the ranges from 1 on. Files list ranges twice, or under name and number: the
  * kernel takes each id once. */
-static size_t build_map(uint32_t own, const struct subid_ranges *ranges, struct id_map *map)
+static size_t build_map(uint32_t own, const struct subid_ranges *ranges, struct imbrex_id_map *map)
 {
 	uint32_t inside = 1;
 	size_t n = 1;
 	size_t i;
 
-	map[0] = (struct id_map){ .inside = 0, .outside = own, .count = 1 };
+	map[0] = (struct imbrex_id_map){ .inside = 0, .outside = own, .count = 1 };
 	for (i = 0; i < ranges->n && n < LIMIT_ID_MAP_EXTENTS; i++) {
 		const struct subid_range *range = &ranges->items[i];
 
 		if (overlaps(range, map, n) || range->count > UINT32_MAX - inside)
 			continue;
-		map[n++] = (struct id_map){
+		map[n++] = (struct imbrex_id_map){
 			.inside = inside,
 			.outside = range->start,
 			.count = range->count,

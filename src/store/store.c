@@ -139,7 +139,7 @@ static int drop_incomplete(struct imbrex_store *s, struct imbrex_error *err)
 		r = id_is_valid(id) ? store_trash_layer(s, id, err) : 0;
 		if (r < 0)
 			return wrap(err, r, "remove incomplete layer %s", id);
-		s->layers.dirty[t->records[i].is_volatile] = true;
+		s->layers.dirty[t->records[i].place] = true;
 		table_remove(t, i);
 		dropped = true;
 	}
@@ -372,20 +372,10 @@ PUBLIC int imbrex_store_open(
 	s->runfd = -EBADF;
 	s->graph_lock.fd = -EBADF;
 	s->mounts_lock.fd = -EBADF;
-	s->layers = (struct store_table){ .file = "layers.json",
-		.volatile_file = "volatile-layers.json",
-		.dirfd = -EBADF,
-		.lock = FILE_LOCK_INIT };
-	s->images = (struct store_table){
-		.file = "images.json", .dirfd = -EBADF, .lock = FILE_LOCK_INIT
-	};
-	s->containers = (struct store_table){ .file = "containers.json",
-		.volatile_file = "volatile-containers.json",
-		.dirfd = -EBADF,
-		.lock = FILE_LOCK_INIT };
-	table_init(&s->layers.t, &layer_records);
-	table_init(&s->images.t, &image_records);
-	table_init(&s->containers.t, &container_records);
+	store_table_init(&s->layers, &layer_records, "layers.json", "volatile-layers.json");
+	store_table_init(&s->images, &image_records, "images.json", NULL);
+	store_table_init(
+		&s->containers, &container_records, "containers.json", "volatile-containers.json");
 	if (!opts)
 		opts = &none;
 	s->read_only = opts->read_only;

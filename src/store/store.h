@@ -21,24 +21,30 @@
 
 #include "base/error.h"
 #include "driver/driver.h"
-#include "imbrex/store.h"
+#include "imbrex/imbrex.h"
 #include "os/lock.h"
 #include "os/tempdir.h"
 #include "store/config.h"
 #include "store/record.h"
 
+/* One file of a table. */
+struct table_place {
+	const char *file;      /* "volatile-layers.json"; NULL: the table has no such place */
+	int dirfd;             /* owned unless it is the table's own; where the file is */
+	struct timespec mtime; /* of the file as loaded; zero: no such file */
+};
+
 /* One of layers.json (stable and volatile), images.json, containers.json, with its lock. */
 struct store_table {
 	struct table t;
-	const char *file;          /* "layers.json" */
-	const char *volatile_file; /* "volatile-layers.json"; NULL if there is none */
-	char *dir;                 /* owned; relative to graphroot: "overlay-layers" */
-	int dirfd;                 /* owned; -EBADF if the directory does not exist (read-only) */
+	const char *file; /* "layers.json" */
+	char *dir;        /* owned; relative to graphroot: "overlay-layers" */
+	int dirfd;        /* owned; -EBADF if the directory does not exist (read-only) */
+	struct table_place places[N_PLACES];
 	struct file_lock lock;
-	struct lock_token token;  /* of what is in memory */
-	struct timespec mtime[2]; /* of the files as loaded; zero: no such file */
+	struct lock_token token; /* of what is in memory */
 	bool loaded;
-	bool dirty[2];       /* [1]: volatile file */
+	bool dirty[N_PLACES];
 	struct strv dropped; /* ids whose records were removed: their files go after the save */
 };
 

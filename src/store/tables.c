@@ -23,28 +23,28 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-static void file_time(const struct store_table *t, const char *file, struct timespec *ret)
+static void file_time(const struct table_place *p, struct timespec *ret)
 {
 	struct stat st;
 
 	*ret = (struct timespec){ 0 };
-	if (file && t->dirfd >= 0 && fstatat(t->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (p->file && p->dirfd >= 0 && fstatat(p->dirfd, p->file, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		*ret = st.st_mtim;
 }
 
-static int load_file(struct store_table *t, bool is_volatile, struct imbrex_error *err)
+static int load_file(struct store_table *t, enum record_place place, struct imbrex_error *err)
 {
-	const char *file = is_volatile ? t->volatile_file : t->file;
+	struct table_place *p = &t->places[place];
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
 	size_t len;
 	char *taken;
 	int r;
 
-	if (!file || t->dirfd < 0)
+	if (!p->file || p->dirfd < 0)
 		return 0;
 	/* Before the text, so that a change in between is noticed at the next hold. */
-	file_time(t, file, &t->mtime[is_volatile]);
-	r = read_file_at(t->dirfd, file, LIMIT_RECORDS_BYTES, &text, err);
+	file_time(p, &p->mtime);
+	r = read_file_at(p->dirfd, p->file, LIMIT_RECORDS_BYTES, &text, err);
 	if (r == IMBREX_ENOENT)
 		return 0;
 	if (r < 0)
@@ -53,9 +53,9 @@ static int load_file(struct store_table *t, bool is_volatile, struct imbrex_erro
 	taken = str_take(&text);
 	if (!taken)
 		return fail_nomem(err);
-	r = table_parse(&t->t, taken, len, is_volatile, err);
+	r = table_parse(&t->t, taken, len, place, err);
 	if (r < 0) {
-		r = wrap(err, r, "%s/%s", t->dir, file);
+		r = wrap(err, r, "%s/%s", t->dir, p->file);
 		return hint(err, r,
 			"the file is damaged; nothing was changed. A copy with the "
 			"damage removed by hand can take its place");
@@ -65,28 +65,27 @@ static int load_file(struct store_table *t, bool is_volatile, struct imbrex_erro
 
 static int reload(struct store_table *t, struct imbrex_error *err)
 {
-	int r;
+	int place;
+	int r = 0;
 
 	table_done(&t->t);
 	strv_done(&t->dropped);
 	t->loaded = false;
-	t->dirty[0] = false;
-	t->dirty[1] = false;
-	memset(t->mtime, 0, sizeof(t->mtime));
-	r = load_file(t, false, err);
-	if (r < 0)
-		return r;
-	r = load_file(t, true, err);
-	if (r < 0)
-		return r;
-	t->loaded = true;
-	return 0;
+	for (place = 0; r == 0 && place < N_PLACES; place++) {
+		t->dirty[place] = false;
+		t->places[place].mtime = (struct timespec){ 0 };
+		r = load_file(t, (enum record_place)place, err);
+	}
+	t->loaded = r == 0;
+	return r;
 }
 
 int store_table_refresh(struct store_table *t, struct imbrex_error *err)
 {
 	struct lock_token token = { .len = 0 };
-	struct timespec mtime[2];
+	bool changed = !t->loaded;
+	struct timespec mtime;
+	int place;
 	int r;
 
 	if (file_lock_is_held(&t->lock)) {
@@ -94,10 +93,11 @@ int store_table_refresh(struct store_table *t, struct imbrex_error *err)
 		if (r < 0)
 			return r;
 	}
-	file_time(t, t->file, &mtime[0]);
-	file_time(t, t->volatile_file, &mtime[1]);
-	if (t->loaded && !t->dirty[0] && !t->dirty[1] && lock_token_equal(&token, &t->token) &&
-		same_time(&mtime[0], &t->mtime[0]) && same_time(&mtime[1], &t->mtime[1]))
+	for (place = 0; place < N_PLACES; place++) {
+		file_time(&t->places[place], &mtime);
+		changed = changed || t->dirty[place] || !same_time(&mtime, &t->places[place].mtime);
+	}
+	if (!changed && lock_token_equal(&token, &t->token))
 		return 0;
 	r = reload(t, err);
 	if (r < 0)
@@ -106,12 +106,12 @@ int store_table_refresh(struct store_table *t, struct imbrex_error *err)
 	return 0;
 }
 
-/* Up to three tables of two files each are saved at once. */
-#define SAVES_MAX 6
+/* Up to three tables are saved at once. */
+#define SAVES_MAX (3 * N_PLACES)
 
 struct save {
 	struct store_table *t;
-	bool is_volatile;
+	enum record_place place;
 	struct atomic_file file;
 	struct stat st;
 };
@@ -131,31 +131,31 @@ static void saves_abort(struct saves *saves)
 #define AUTO_SAVES __attribute__((cleanup(saves_abort))) struct saves
 
 /* The new text into its temporary file, on its way to the disk, but waited for later. */
-static int save_begin(
-	struct saves *saves, struct store_table *t, bool is_volatile, struct imbrex_error *err)
+static int save_begin(struct saves *saves, struct store_table *t, enum record_place place,
+	struct imbrex_error *err)
 {
-	const char *file = is_volatile ? t->volatile_file : t->file;
+	const struct table_place *p = &t->places[place];
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
 	struct save *save;
 	char *room;
 	int r;
 
-	if (!t->dirty[is_volatile])
+	if (!t->dirty[place])
 		return 0;
 	if (str_reserve(&text, table_text_len(&t->t), &room) < 0 ||
-		table_format(&t->t, is_volatile, &text) < 0)
+		table_format(&t->t, place, &text) < 0)
 		return fail(err, IMBREX_ELIMIT, "%s/%s would pass the limit of %u bytes", t->dir,
-			file, LIMIT_RECORDS_BYTES);
+			p->file, LIMIT_RECORDS_BYTES);
 	assert(saves->n < SAVES_MAX);
 	save = &saves->items[saves->n++];
-	*save = (struct save){ .t = t, .is_volatile = is_volatile, .file = ATOMIC_FILE_INIT };
-	r = atomic_file_open(&save->file, t->dirfd, file, err);
+	*save = (struct save){ .t = t, .place = place, .file = ATOMIC_FILE_INIT };
+	r = atomic_file_open(&save->file, p->dirfd, p->file, err);
 	if (r == 0)
 		r = atomic_file_write(&save->file, text.data, text.len, err);
 	if (r < 0)
 		return wrap(err, r, "%s", t->dir);
 	/* A hint only: fdatasync below is what counts, and it finds less to do. */
-	if (!is_volatile)
+	if (place != PLACE_VOLATILE)
 		(void)sync_file_range(save->file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	return 0;
 }
@@ -167,7 +167,7 @@ static int sync_contents(struct saves *saves, struct imbrex_error *err)
 	for (i = 0; i < saves->n; i++) {
 		struct save *save = &saves->items[i];
 
-		if (!save->is_volatile && fdatasync(save->file.fd) < 0)
+		if (save->place != PLACE_VOLATILE && fdatasync(save->file.fd) < 0)
 			return fail_errno(err, "sync '%s/%s'", save->t->dir, save->t->file);
 	}
 	return 0;
@@ -177,7 +177,7 @@ static int sync_contents(struct saves *saves, struct imbrex_error *err)
  * of all metadata), the last directory's sync carries the ones before. */
 static int save_names(struct imbrex_store *s, struct saves *saves, struct imbrex_error *err)
 {
-	struct store_table *last = NULL;
+	int last = -EBADF;
 	size_t i;
 	int r;
 
@@ -188,16 +188,16 @@ static int save_names(struct imbrex_store *s, struct saves *saves, struct imbrex
 		r = atomic_file_commit(&save->file, 0600, ATOMIC_VOLATILE, &save->st, err);
 		if (r < 0)
 			return wrap(err, r, "%s", t->dir);
-		t->mtime[save->is_volatile] = save->st.st_mtim;
-		t->dirty[save->is_volatile] = false;
-		if (save->is_volatile)
+		t->places[save->place].mtime = save->st.st_mtim;
+		t->dirty[save->place] = false;
+		if (save->place == PLACE_VOLATILE)
 			continue;
-		last = t;
-		if (!s->ordered && sync_dir(t->dirfd) < 0)
+		last = t->places[save->place].dirfd;
+		if (!s->ordered && sync_dir(last) < 0)
 			return fail_errno(err, "sync '%s'", t->dir);
 	}
-	if (last && s->ordered && sync_dir(last->dirfd) < 0)
-		return fail_errno(err, "sync '%s'", last->dir);
+	if (last >= 0 && s->ordered && sync_dir(last) < 0)
+		return fail_errno(err, "sync the tables' directories");
 	return 0;
 }
 
@@ -222,6 +222,17 @@ static void trash_dropped(struct imbrex_store *s, struct store_table *t)
 	strv_done(&t->dropped);
 }
 
+static bool is_dirty(const struct store_table *t)
+{
+	int place;
+
+	for (place = 0; place < N_PLACES; place++) {
+		if (t->dirty[place])
+			return true;
+	}
+	return false;
+}
+
 int store_save_all(struct imbrex_store *s, struct store_table *const *tables, size_t n,
 	struct imbrex_error *err)
 {
@@ -231,14 +242,13 @@ int store_save_all(struct imbrex_store *s, struct store_table *const *tables, si
 
 	for (i = 0; i < n; i++) {
 		struct store_table *t = tables[i];
+		int place;
 
-		if (!t->dirty[0] && !t->dirty[1])
+		if (!is_dirty(t))
 			continue;
 		r = lock_token_write(&t->lock, &t->token, err);
-		if (r == 0)
-			r = save_begin(&saves, t, false, err);
-		if (r == 0)
-			r = save_begin(&saves, t, true, err);
+		for (place = 0; r == 0 && place < N_PLACES; place++)
+			r = save_begin(&saves, t, (enum record_place)place, err);
 		if (r < 0)
 			return r;
 	}
@@ -267,6 +277,19 @@ int store_sync_layers(struct imbrex_store *s, struct imbrex_error *err)
 	return r;
 }
 
+void store_table_init(struct store_table *t, const struct record_type *type, const char *file,
+	const char *volatile_file)
+{
+	int place;
+
+	*t = (struct store_table){ .file = file, .dirfd = -EBADF, .lock = FILE_LOCK_INIT };
+	table_init(&t->t, type);
+	for (place = 0; place < N_PLACES; place++)
+		t->places[place].dirfd = -EBADF;
+	t->places[PLACE_STABLE].file = file;
+	t->places[PLACE_VOLATILE].file = volatile_file;
+}
+
 int store_table_open(struct imbrex_store *s, struct store_table *t, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err)
 {
@@ -287,6 +310,8 @@ int store_table_open(struct imbrex_store *s, struct store_table *t, const char *
 			return 0;
 		return fail_errno(err, "open '%s/%s'", s->config.graphroot, t->dir);
 	}
+	t->places[PLACE_STABLE].dirfd = t->dirfd;
+	t->places[PLACE_VOLATILE].dirfd = t->dirfd;
 	lock_path = format_text("%s/%s", t->dir, lock_name);
 	if (!lock_path)
 		return fail_nomem(err);

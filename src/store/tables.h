@@ -10,6 +10,8 @@
 
 /* Name directory and lock of a table ("layers", "layers.lock"), making them if the store is ours
  * to write. */
+void store_table_init(struct store_table *t, const struct record_type *type, const char *file,
+	const char *volatile_file);
 int store_table_open(struct imbrex_store *s, struct store_table *t, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err) MUST_CHECK;
 void store_table_close(struct store_table *t);

@@ -122,7 +122,7 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 	if (!l)
 		return fail_nomem(err);
 	l->txn = txn;
-	r = d->ops->stage_new(d, txn->driver_temp, &below, &l->stage, err);
+	r = d->ops->stage_new(d, txn->driver_temp, &below, NULL, &l->stage, err);
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&txn->mutex);
@@ -282,7 +282,7 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
 	if (l->staged->split[0] && renameat(tempdir_fd(txn->layers_temp), l->staged->split,
 					   s->layers.dirfd, split) < 0)
 		return fail_errno(err, "rename to '%s/%s'", s->layers.dir, split);
-	r = table_append(&s->layers.t, text.data, text.len, false, err);
+	r = table_append(&s->layers.t, text.data, text.len, PLACE_STABLE, err);
 	if (r < 0)
 		return r;
 	s->layers.dirty[0] = true;

@@ -113,7 +113,7 @@ static void file_capabilities_survive_owner_and_content(void **state)
 	struct driver_stage *stage = NULL;
 	struct entry_sink *sink = NULL;
 
-	assert_ok(f->d->ops->stage_new(f->d, f->temp, NULL, &stage, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_new(f->d, f->temp, NULL, NULL, &stage, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
 	assert_ok(sink->ops->begin(sink, &e, &f->err), &f->err);
 	assert_ok(sink->ops->data(sink, "x", 1, &f->err), &f->err);
@@ -331,9 +331,9 @@ static void copy_by_diff(struct fixture *f, const char *id, const char *parent_i
 	struct driver_stage *stage = NULL;
 	struct entry_sink *sink = NULL;
 
-	assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, &stage, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, NULL, &stage, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
-	assert_ok(f->d->ops->diff(f->d, id, parent_id, sink, &f->err), &f->err);
+	assert_ok(f->d->ops->diff(f->d, id, NULL, parent_id, NULL, sink, &f->err), &f->err);
 	entry_sink_free(sink);
 	assert_ok(f->d->ops->stage_seal(stage, &parent, false, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_publish(stage, copy, &f->err), &f->err);
@@ -452,7 +452,8 @@ static void stages_stack_before_any_is_published(void **state)
 		struct entry_sink *sink = NULL;
 
 		parent.stage = i ? s[i - 1] : NULL;
-		assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, &s[i], &f->err), &f->err);
+		assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, NULL, &s[i], &f->err),
+			&f->err);
 		assert_ok(f->d->ops->stage_entries(s[i], &sink, &f->err), &f->err);
 		push(f, sink, &(struct node){ name[i], ENTRY_FILE, 0644, .text = "x", .mtime = 7 });
 		assert_ok(sink->ops->finish(sink, &f->err), &f->err);

@@ -70,7 +70,7 @@ static int unpack(struct place *p, const char *file, const char *id, const char 
 	AUTO_SINK struct sink *sink = NULL;
 	int r;
 
-	r = p->d->ops->stage_new(p->d, p->temp, &parent, &stage, err);
+	r = p->d->ops->stage_new(p->d, p->temp, &parent, NULL, &stage, err);
 	if (r == 0)
 		r = p->d->ops->stage_entries(stage, &entries, err);
 	if (r == 0)

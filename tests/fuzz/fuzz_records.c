@@ -21,7 +21,7 @@ static void must(bool holds)
 		abort();
 }
 
-static int parse(struct table *t, const char *text, size_t len, bool is_volatile)
+static int parse(struct table *t, const char *text, size_t len, enum record_place place)
 {
 	struct imbrex_error err = { 0 };
 	char *copy = malloc(len + 1);
@@ -30,7 +30,7 @@ static int parse(struct table *t, const char *text, size_t len, bool is_volatile
 	must(copy);
 	memcpy(copy, text, len);
 	copy[len] = '\0';
-	r = table_parse(t, copy, len, is_volatile, &err);
+	r = table_parse(t, copy, len, place, &err);
 	must(r == 0 || (r < 0 && err.message[0]));
 	return r;
 }
@@ -81,7 +81,7 @@ static void change_fields(struct table *t, size_t index)
 }
 
 /* Written and read again, it is the same table. */
-static void round_trip(const struct table *t, bool is_volatile)
+static void round_trip(const struct table *t, enum record_place place)
 {
 	AUTO_STR once = { .max_len = TEXT_MAX };
 	AUTO_STR twice = { .max_len = TEXT_MAX };
@@ -90,12 +90,12 @@ static void round_trip(const struct table *t, bool is_volatile)
 	size_t i;
 
 	for (i = 0; i < t->n; i++)
-		n += t->records[i].is_volatile == is_volatile;
-	must(table_format(t, is_volatile, &once) == 0);
+		n += t->records[i].place == place;
+	must(table_format(t, place, &once) == 0);
 	table_init(&again, t->type);
-	must(parse(&again, str_text(&once), once.len, is_volatile) == 0);
+	must(parse(&again, str_text(&once), once.len, place) == 0);
 	must(again.n == n && again.odd.n == 0);
-	must(table_format(&again, is_volatile, &twice) == 0);
+	must(table_format(&again, place, &twice) == 0);
 	must(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
 	table_done(&again);
 }
@@ -112,22 +112,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	size--;
 	table_init(&t, types[data[0] % 3]);
-	if (parse(&t, text, size / 2, false) == 0)
-		(void)parse(&t, text + size / 2, size - size / 2, true);
+	if (parse(&t, text, size / 2, PLACE_STABLE) == 0)
+		(void)parse(&t, text + size / 2, size - size / 2, PLACE_VOLATILE);
 	table_done(&t);
 	table_init(&t, types[data[0] % 3]);
-	if (parse(&t, text, size, false) == 0) {
-		round_trip(&t, false);
-		(void)parse(&t, text, size, true);
-		round_trip(&t, true);
+	if (parse(&t, text, size, PLACE_STABLE) == 0) {
+		round_trip(&t, PLACE_STABLE);
+		(void)parse(&t, text, size, PLACE_VOLATILE);
+		round_trip(&t, PLACE_VOLATILE);
 		for (i = 0; i < t.n && i < RECORD_MAX; i++) {
 			read_fields(&t, i);
 			change_fields(&t, i);
 		}
-		round_trip(&t, false);
+		round_trip(&t, PLACE_STABLE);
 		while (t.n > 0)
 			table_remove(&t, t.n / 2);
-		round_trip(&t, false);
+		round_trip(&t, PLACE_STABLE);
 	}
 	table_done(&t);
 	return 0;

@@ -85,7 +85,7 @@ static inline void fixture_layer(struct fixture *f, const char *id, const char *
 	struct entry_sink *sink = NULL;
 	size_t i;
 
-	assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, &stage, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, NULL, &stage, &f->err), &f->err);
 	if (n) {
 		assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
 		for (i = 0; i < n; i++)

@@ -60,7 +60,7 @@ static void a_stage_that_is_freed_leaves_nothing(void **state)
 	struct driver_stage *stage = NULL;
 	struct entry_sink *sink = NULL;
 
-	assert_ok(f->d->ops->stage_new(f->d, f->temp, NULL, &stage, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_new(f->d, f->temp, NULL, NULL, &stage, &f->err), &f->err);
 	assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
 	push(f, sink, &(struct node){ "a/b", ENTRY_FILE, 0644, .text = "x" });
 	entry_sink_free(sink);
@@ -264,8 +264,8 @@ static void the_five_hundredth_layer_is_the_last(void **state)
 	for (i = 0; i < n && r == 0; i++) {
 		struct driver_parent parent = { .stage = i ? stages[i - 1] : NULL };
 
-		assert_ok(
-			f->d->ops->stage_new(f->d, f->temp, &parent, &stages[i], &f->err), &f->err);
+		assert_ok(f->d->ops->stage_new(f->d, f->temp, &parent, NULL, &stages[i], &f->err),
+			&f->err);
 		r = f->d->ops->stage_seal(stages[i], &parent, false, &f->err);
 	}
 	assert_int_equal(r, IMBREX_ELIMIT);

@@ -3,7 +3,7 @@
  * Pulling from an OCI layout that is honest, or wrong in one place: what is said, and that the
  * store is as it was.
  */
-#include "imbrex/image.h"
+#include "imbrex/imbrex.h"
 
 #include "../transport/fixture.h"
 #include "stream/compress.h"

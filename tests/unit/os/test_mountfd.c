@@ -175,7 +175,7 @@ static void a_bind_is_made_read_only_before_anyone_sees_it(void **state)
 static void an_id_mapped_bind_shows_other_owners(void **state)
 {
 	const struct scratch *s = *state;
-	const struct id_map map = { .inside = 0, .outside = 100000, .count = 65536 };
+	const struct imbrex_id_map map = { .inside = 0, .outside = 100000, .count = 65536 };
 	const struct id_maps maps = { &map, 1, &map, 1 };
 	struct mount_change change = { 0 };
 	struct imbrex_error err = { 0 };
@@ -215,7 +215,7 @@ static int overlay_inside(void *ctx)
 static void an_overlay_works_inside_a_user_namespace(void **state)
 {
 	const struct scratch *s = *state;
-	const struct id_map map = { .inside = 0, .outside = 0, .count = 1 };
+	const struct imbrex_id_map map = { .inside = 0, .outside = 0, .count = 1 };
 	const struct id_maps maps = { &map, 1, &map, 1 };
 	AUTO_STRV layers = { 0 };
 	AUTO_FREE char *upper = format_text("%s/u", s->path);

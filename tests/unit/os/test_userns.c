@@ -11,7 +11,7 @@
 static void wrong_maps_are_refused(void **state)
 {
 	static const struct {
-		struct id_map map[2];
+		struct imbrex_id_map map[2];
 		size_t n;
 		const char *message;
 	} cases[] = {
@@ -43,8 +43,8 @@ static int am_root_inside(void *ctx)
 
 static void a_child_is_root_of_its_namespace(void **state)
 {
-	const struct id_map uid = { .inside = 0, .outside = getuid(), .count = 1 };
-	const struct id_map gid = { .inside = 0, .outside = getgid(), .count = 1 };
+	const struct imbrex_id_map uid = { .inside = 0, .outside = getuid(), .count = 1 };
+	const struct imbrex_id_map gid = { .inside = 0, .outside = getgid(), .count = 1 };
 	const struct id_maps maps = { &uid, 1, &gid, 1 };
 	struct imbrex_error err = { 0 };
 	int status = -1;
@@ -57,8 +57,8 @@ static void a_child_is_root_of_its_namespace(void **state)
 
 static int by_nobody(void)
 {
-	const struct id_map id = { .inside = 0, .outside = 65534, .count = 1 };
-	const struct id_map more = { .inside = 0, .outside = 100000, .count = 10 };
+	const struct imbrex_id_map id = { .inside = 0, .outside = 65534, .count = 1 };
+	const struct imbrex_id_map more = { .inside = 0, .outside = 100000, .count = 10 };
 	const struct id_maps own = { &id, 1, &id, 1 };
 	const struct id_maps others = { &more, 1, &id, 1 };
 	struct imbrex_error err = { 0 };

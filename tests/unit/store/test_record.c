@@ -21,15 +21,15 @@ static void parse(struct table *t, const struct record_type *type, const char *t
 	struct imbrex_error err = { 0 };
 
 	table_init(t, type);
-	if (table_parse(t, strdup(text), strlen(text), false, &err) < 0)
+	if (table_parse(t, strdup(text), strlen(text), PLACE_STABLE, &err) < 0)
 		fail_msg("%s", err.message);
 }
 
-static void expect_text(const struct table *t, bool is_volatile, const char *want)
+static void expect_text(const struct table *t, enum record_place place, const char *want)
 {
 	AUTO_STR text = STR_INIT(TABLE_TEXT_MAX);
 
-	assert_int_equal(table_format(t, is_volatile, &text), 0);
+	assert_int_equal(table_format(t, place, &text), 0);
 	assert_string_equal(str_text(&text), want);
 }
 
@@ -50,8 +50,8 @@ static void unchanged_records_are_written_byte_for_byte(void **state)
 
 	for (i = 0; i < ARRAY_LEN(texts); i++) {
 		parse(&t, &layer_records, texts[i]);
-		expect_text(&t, false, texts[i]);
-		expect_text(&t, false, texts[i]);
+		expect_text(&t, PLACE_STABLE, texts[i]);
+		expect_text(&t, PLACE_STABLE, texts[i]);
 		table_done(&t);
 	}
 }
@@ -65,7 +65,7 @@ static void nothing_null_and_an_empty_list_are_empty_tables(void **state)
 	for (i = 0; i < ARRAY_LEN(texts); i++) {
 		parse(&t, &image_records, texts[i]);
 		assert_int_equal(t.n, 0);
-		expect_text(&t, false, "[]");
+		expect_text(&t, PLACE_STABLE, "[]");
 		table_done(&t);
 	}
 }
@@ -79,13 +79,13 @@ static void a_changed_field_stands_where_upstream_writes_it_and_strangers_stay(v
 		"{\"id\":\"b\",\"names\":[\"x\"]}]");
 	assert_int_equal(record_set_text(&t, 0, IMAGE_DIGEST, "sha256:00", NULL), 0);
 	assert_int_equal(record_set(&t, 0, IMAGE_NAMES, "[\"n\"]", NULL), 0);
-	expect_text(&t, false,
+	expect_text(&t, PLACE_STABLE,
 		"[{\"id\":\"a\",\"digest\":\"sha256:00\",\"names\":[\"n\"],\"layer\":\"l\","
 		"\"flags\":{\"b\":1},\"new-thing\":{\"k\":  [1]}},"
 		"{\"id\":\"b\",\"names\":[\"x\"]}]");
 	assert_int_equal(record_set(&t, 1, IMAGE_NAMES, NULL, NULL), 0);
 	assert_int_equal(record_set_text(&t, 0, IMAGE_DIGEST, "", NULL), 0);
-	expect_text(&t, false,
+	expect_text(&t, PLACE_STABLE,
 		"[{\"id\":\"a\",\"names\":[\"n\"],\"layer\":\"l\",\"flags\":{\"b\":1},"
 		"\"new-thing\":{\"k\":  [1]}},{\"id\":\"b\"}]");
 	table_done(&t);
@@ -120,7 +120,7 @@ static void every_field_is_written_in_the_order_of_its_kind(void **state)
 		parse(&t, cases[i].type, "[{\"id\":\"i\"}]");
 		for (f = cases[i].type->n_fields; f-- > 1;) /* backwards: order must not matter */
 			assert_int_equal(record_set(&t, 0, f, "1", NULL), 0);
-		expect_text(&t, false, cases[i].want);
+		expect_text(&t, PLACE_STABLE, cases[i].want);
 		table_done(&t);
 	}
 }
@@ -145,15 +145,15 @@ static void a_record_repeated_in_the_volatile_file_is_skipped_and_reported(void 
 	struct table t;
 
 	parse(&t, &layer_records, "[{\"id\":\"a\"},{\"id\":\"b\"}]");
-	assert_int_equal(table_parse(&t, strdup(text), strlen(text), true, NULL), 0);
+	assert_int_equal(table_parse(&t, strdup(text), strlen(text), PLACE_VOLATILE, NULL), 0);
 	assert_int_equal(t.n, 3);
 	assert_int_equal(table_find_id(&t, "a", 1), 0);
 	assert_int_equal(record_raw(&t.records[0], LAYER_PARENT).len, 0);
-	assert_true(t.records[2].is_volatile);
+	assert_int_equal(t.records[2].place, PLACE_VOLATILE);
 	assert_int_equal(t.odd.n, 1);
 	assert_string_equal(t.odd.items[0], "layer a is recorded twice");
-	expect_text(&t, false, "[{\"id\":\"a\"},{\"id\":\"b\"}]");
-	expect_text(&t, true, "[{\"id\":\"c\"}]");
+	expect_text(&t, PLACE_STABLE, "[{\"id\":\"a\"},{\"id\":\"b\"}]");
+	expect_text(&t, PLACE_VOLATILE, "[{\"id\":\"c\"}]");
 	table_done(&t);
 }
 
@@ -165,7 +165,8 @@ static void of_a_record_repeated_within_one_file_the_first_is_found(void **state
 	parse(&t, &layer_records,
 		"[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"a\",\"parent\":\"b\"}]");
 	assert_int_equal(table_find_id(&t, "a", 1), 0);
-	expect_text(&t, false, "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"a\",\"parent\":\"b\"}]");
+	expect_text(&t, PLACE_STABLE,
+		"[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"a\",\"parent\":\"b\"}]");
 	table_done(&t);
 }
 
@@ -175,18 +176,19 @@ static void records_are_added_and_removed_in_both_files(void **state)
 	struct table t;
 
 	parse(&t, &layer_records, "[{\"id\":\"a\"}, {\"id\":\"b\"},{\"id\":\"d\"}]");
-	assert_int_equal(table_append(&t, fresh, strlen(fresh), true, NULL), 0);
-	assert_int_equal(table_append(&t, "{\"id\":\"e\"}", 10, false, NULL), 0);
+	assert_int_equal(table_append(&t, fresh, strlen(fresh), PLACE_VOLATILE, NULL), 0);
+	assert_int_equal(table_append(&t, "{\"id\":\"e\"}", 10, PLACE_STABLE, NULL), 0);
 	assert_true(record_flag(&t.records[3], LAYER_FLAGS, "incomplete"));
 	assert_false(record_flag(&t.records[3], LAYER_FLAGS, "complete"));
-	expect_text(&t, false, "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"d\"},{\"id\":\"e\"}]");
+	expect_text(
+		&t, PLACE_STABLE, "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"d\"},{\"id\":\"e\"}]");
 	table_remove(&t, 1);
-	expect_text(&t, false, "[{\"id\":\"a\"},{\"id\":\"d\"},{\"id\":\"e\"}]");
-	expect_text(&t, true, "[{\"id\":\"c\",\"flags\":{\"incomplete\":true}}]");
+	expect_text(&t, PLACE_STABLE, "[{\"id\":\"a\"},{\"id\":\"d\"},{\"id\":\"e\"}]");
+	expect_text(&t, PLACE_VOLATILE, "[{\"id\":\"c\",\"flags\":{\"incomplete\":true}}]");
 	assert_int_equal(table_find_id(&t, "b", 1), -1);
 	assert_int_equal(table_find_id(&t, "e", 1), 3);
 	table_remove(&t, 2);
-	expect_text(&t, true, "[]");
+	expect_text(&t, PLACE_VOLATILE, "[]");
 	table_done(&t);
 }
 
@@ -217,7 +219,7 @@ static void text_and_lists_are_decoded_and_encoded_as_upstream_does(void **state
 	assert_int_equal(strv_add(&list, odd), 0);
 	assert_int_equal(strv_add(&list, "plain"), 0);
 	assert_int_equal(record_set_list(&t, 0, IMAGE_NAMES, &list, NULL), 0);
-	expect_text(&t, false,
+	expect_text(&t, PLACE_STABLE,
 		"[{\"id\":\"a\",\"names\":[\"\\u003ca\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028\","
 		"\"plain\"],\"metadata\":\"\\u003ca\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028\"}]");
 	text = record_text(&t.records[0], IMAGE_METADATA);
@@ -241,16 +243,16 @@ static void members_of_an_object_stay_sorted_and_are_dropped_with_the_last(void 
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "a", "1", NULL), 0);
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "e", "5", NULL), 0);
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "b", "9", NULL), 0);
-	expect_text(&t, false,
+	expect_text(&t, PLACE_STABLE,
 		"[{\"id\":\"a\",\"big-data-sizes\":{\"a\":1,\"b\":9,\"c\":3,\"d\":4,\"e\":5}}]");
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "a", NULL, NULL), 0);
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "b", NULL, NULL), 0);
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "d", NULL, NULL), 0);
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "x", NULL, NULL), 0);
-	expect_text(&t, false, "[{\"id\":\"a\",\"big-data-sizes\":{\"c\":3,\"e\":5}}]");
+	expect_text(&t, PLACE_STABLE, "[{\"id\":\"a\",\"big-data-sizes\":{\"c\":3,\"e\":5}}]");
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "c", NULL, NULL), 0);
 	assert_int_equal(record_set_member(&t, 0, IMAGE_BIG_DATA_SIZES, "e", NULL, NULL), 0);
-	expect_text(&t, false, "[{\"id\":\"a\"}]");
+	expect_text(&t, PLACE_STABLE, "[{\"id\":\"a\"}]");
 	table_done(&t);
 }
 
@@ -286,7 +288,7 @@ static void the_index_of_a_big_table_follows_every_change(void **state)
 	table_remove(&t, 0);
 	assert_int_equal(table_find_id(&t, "id0", 3), -1);
 	assert_int_equal(table_find_id(&t, "id999", 5), 998);
-	assert_int_equal(table_append(&t, "{\"id\":\"new\"}", 12, false, NULL), 0);
+	assert_int_equal(table_append(&t, "{\"id\":\"new\"}", 12, PLACE_STABLE, NULL), 0);
 	assert_int_equal(table_find_id(&t, "new", 3), 999);
 	assert_int_equal(record_set_text(&t, 5, LAYER_ID, "other", NULL), 0);
 	assert_int_equal(table_find_id(&t, "other", 5), 5);
@@ -352,8 +354,8 @@ static void damage_is_refused_with_the_byte_where_it_is(void **state)
 		struct table t;
 
 		table_init(&t, &layer_records);
-		assert_int_equal(
-			table_parse(&t, strdup(cases[i].text), strlen(cases[i].text), false, &err),
+		assert_int_equal(table_parse(&t, strdup(cases[i].text), strlen(cases[i].text),
+					 PLACE_STABLE, &err),
 			IMBREX_EFORMAT);
 		if (!strstr(err.message, cases[i].message))
 			fail_msg("%s: '%s' does not say '%s'", cases[i].why, err.message,
@@ -373,7 +375,8 @@ static void nesting_beyond_the_limit_is_refused(void **state)
 	for (i = 0; i < 100000; i++)
 		assert_int_equal(str_putc(&text, '['), 0);
 	table_init(&t, &layer_records);
-	assert_int_equal(table_parse(&t, strdup(text.data), text.len, false, &err), IMBREX_ELIMIT);
+	assert_int_equal(
+		table_parse(&t, strdup(text.data), text.len, PLACE_STABLE, &err), IMBREX_ELIMIT);
 	assert_non_null(strstr(err.message, "64"));
 	table_done(&t);
 }
@@ -383,8 +386,8 @@ static void a_fresh_record_must_be_one_object(void **state)
 	struct table t;
 
 	table_init(&t, &layer_records);
-	assert_int_equal(table_append(&t, "[]", 2, false, NULL), IMBREX_EFORMAT);
-	assert_int_equal(table_append(&t, "{\"id\":", 6, false, NULL), IMBREX_EFORMAT);
+	assert_int_equal(table_append(&t, "[]", 2, PLACE_STABLE, NULL), IMBREX_EFORMAT);
+	assert_int_equal(table_append(&t, "{\"id\":", 6, PLACE_STABLE, NULL), IMBREX_EFORMAT);
 	assert_int_equal(t.n, 0);
 	table_done(&t);
 }
