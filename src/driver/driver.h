@@ -83,6 +83,15 @@ struct driver_change {
 typedef int (*driver_change_fn)(
 	void *ctx, const struct driver_change *change, struct imbrex_error *err);
 
+/* What a path below a driver's directory is. */
+struct driver_place {
+	char *id;         /* owned; the layer's; "" if it is nobody's */
+	char *inside;     /* owned; path in the layer's tree: "/etc/passwd"; "" if in none */
+	const char *role; /* static: "content", "mount", "record", "link", "temporary", … */
+};
+void driver_place_done(struct driver_place *p);
+#define AUTO_DRIVER_PLACE __attribute__((cleanup(driver_place_done))) struct driver_place
+
 struct driver_ops {
 	const char *name; /* also the name of the home directory below graphroot */
 	/*
@@ -184,6 +193,13 @@ struct driver_ops {
 		struct imbrex_error *err);
 	/* "Key=Value" facts for `info`, appended to ret. */
 	int (*status)(struct driver *d, struct strv *ret, struct imbrex_error *err);
+	/* Whose a path is, that is relative to the driver's directory in graphroot. */
+	int (*locate)(struct driver *d, const char *path, struct driver_place *ret,
+		struct imbrex_error *err);
+	/* 1: layer `id` itself brings (or deletes) what its tree has at `inside`; 0: what lies
+	 * below it, `below` first, does. */
+	int (*holds)(struct driver *d, const char *id, const char *below, const char *inside,
+		struct imbrex_error *err);
 	/* Paths of a layer ("UpperDir=…", "LowerDir=…"), appended to ret, for inspect. */
 	int (*metadata)(
 		struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err);

@@ -681,5 +681,7 @@ const struct driver_ops overlay_ops = {
 	.sync_homes = overlay_sync_homes,
 	.check = overlay_check,
 	.status = overlay_status,
+	.locate = overlay_locate,
+	.holds = overlay_holds,
 	.metadata = overlay_metadata,
 };

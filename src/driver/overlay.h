@@ -153,6 +153,12 @@ int overlay_metadata(
 	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 void overlay_stop_reading(struct overlay *o);
 
+/* overlay_where.c */
+int overlay_locate(struct driver *d, const char *path, struct driver_place *ret,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_holds(struct driver *d, const char *id, const char *below, const char *inside,
+	struct imbrex_error *err) MUST_CHECK;
+
 static inline struct overlay *overlay_of(struct driver *d)
 {
 	return CONTAINER_OF(d, struct overlay, base);

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 #include "driver/copy.h"
 #include "driver/diff.h"
 #include "driver/options.h"
+#include "driver/where.h"
 #include "os/beneath.h"
 #include "os/fd.h"
 #include "os/probe.h"
@@ -498,6 +500,53 @@ static int vfs_metadata(
 	return check_id(id, err);
 }
 
+static int vfs_locate(
+	struct driver *d, const char *path, struct driver_place *ret, struct imbrex_error *err)
+{
+	char dir[NAME_MAX + 1];
+	char id[NAME_MAX + 1];
+
+	if (!path_word(&path, dir, sizeof(dir)))
+		return place_set(ret, "", "directory", "", err);
+	if (str_eq(dir, "tempdirs"))
+		return place_set(ret, "", "temporary", "", err);
+	if (!str_eq(dir, "dir") || !path_word(&path, id, sizeof(id)) || check_id(id, NULL) < 0 ||
+		!is_dir_at(vfs_of(d)->home, id))
+		return place_set(ret, "", "other", "", err);
+	return place_set(ret, id, "content", *path ? path : "/", err);
+}
+
+/* Copies are equal in all but the inode: what differs from below is the layer's own. */
+static int vfs_holds(struct driver *d, const char *id, const char *below, const char *inside,
+	struct imbrex_error *err)
+{
+	AUTO_CLOSE int upper = open_layer(vfs_of(d), id, NULL, err);
+	AUTO_CLOSE int lower = -EBADF;
+	struct stat a, b;
+	int r;
+
+	if (upper < 0)
+		return upper;
+	r = tree_holds(upper, inside, err);
+	if (r <= 0 || !below)
+		return r;
+	lower = open_layer(vfs_of(d), below, NULL, err);
+	if (lower < 0)
+		return lower;
+	r = tree_holds(lower, inside, err);
+	if (r <= 0)
+		return r < 0 ? r : 1;
+	inside += strspn(inside, "/");
+	if (!*inside)
+		inside = ".";
+	if (fstatat(upper, inside, &a, AT_SYMLINK_NOFOLLOW) < 0 ||
+		fstatat(lower, inside, &b, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno(err, "layer %s: look at '%s'", id, inside);
+	return a.st_mode != b.st_mode || a.st_uid != b.st_uid || a.st_gid != b.st_gid ||
+	       a.st_mtim.tv_sec != b.st_mtim.tv_sec || a.st_mtim.tv_nsec != b.st_mtim.tv_nsec ||
+	       (!S_ISDIR(a.st_mode) && a.st_size != b.st_size);
+}
+
 const struct driver_ops vfs_ops = {
 	.name = "vfs",
 	.independent = false,
@@ -519,5 +568,7 @@ const struct driver_ops vfs_ops = {
 	.sync_homes = vfs_sync_homes,
 	.check = vfs_check,
 	.status = vfs_status,
+	.locate = vfs_locate,
+	.holds = vfs_holds,
 	.metadata = vfs_metadata,
 };
