@@ -64,7 +64,7 @@ struct imbrex_check_opts {
 	bool quick;   /* records and links only; else every layer's bytes against its DiffID */
 	bool dry_run; /* with repair: fill `action`, change nothing */
 	bool force;   /* with repair: also remove containers that cannot be saved (upstream's -f) */
-	int64_t max_age_sec; /* of layers that nobody needs; 0: one day */
+	int64_t max_age_sec; /* of layers that nobody needs; 0: one day; negative: any age */
 	const char *from;    /* source to fetch damaged layers from, as imbrex_pull() takes it; with
 				repair; NULL: none */
 	imbrex_progress_fn progress; /* may be NULL */

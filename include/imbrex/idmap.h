@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "imbrex/error.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -45,6 +47,15 @@ struct imbrex_id_maps {
 	bool host_gids;
 	const struct imbrex_auto_ids *automatic; /* borrowed; NULL: no */
 };
+
+/*
+ * The subordinate ids of a user (`groups`: of a group), from /etc/subuid or /etc/subgid, as a map
+ * of the ids 0, 1, 2 … to all their ranges, lowest first. ret: free().
+ * Errors ENOENT if none are given to that name (message names it and the file).
+ */
+__attribute__((visibility("default"))) int imbrex_subids_map(const char *name, bool groups,
+	struct imbrex_id_map **ret, size_t *ret_n, struct imbrex_error *err)
+	__attribute__((warn_unused_result));
 
 #ifdef __cplusplus
 }

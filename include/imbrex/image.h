@@ -15,15 +15,20 @@ extern "C" {
 
 struct imbrex_image {
 	char *id;
-	char *digest;       /* of the manifest; "" if none */
-	char **names;       /* NULL terminated, never NULL */
-	char *created;      /* RFC 3339 */
-	char *layer;        /* top layer id; "" for an image without layers */
-	int64_t size_bytes; /* sum of uncompressed layers and of the documents; -1 if unknown */
+	char *digest;         /* of the manifest; "" if none */
+	char **names;         /* NULL terminated, never NULL */
+	char *created;        /* RFC 3339 */
+	char *layer;          /* top layer id; "" for an image without layers */
+	char **mapped_layers; /* copies of that layer under other id maps; NULL terminated, never
+				 NULL */
+	int64_t size_bytes;   /* sum of uncompressed layers and of the documents; -1 if unknown */
 	size_t n_layers;
 };
 
 IMBREX_API int imbrex_images_list(struct imbrex_store *s, struct imbrex_image **ret, size_t *ret_n,
+	struct imbrex_error *err) __attribute__((warn_unused_result));
+/* One image, as an array of one; named exactly, as imbrex_object_find() has it. */
+IMBREX_API int imbrex_image_get(struct imbrex_store *s, const char *name, struct imbrex_image **ret,
 	struct imbrex_error *err) __attribute__((warn_unused_result));
 IMBREX_API void imbrex_images_free(struct imbrex_image *images, size_t n);
 /* Full id of an image. ret: free(). ENOENT if there is none, EINVAL if a prefix is ambiguous. */

@@ -263,17 +263,20 @@ static int64_t image_size(struct imbrex_store *s, const struct record *rec, size
 static int fill_image(struct imbrex_store *s, const struct record *rec, struct imbrex_image *ret)
 {
 	AUTO_STRV names = { 0 };
+	AUTO_STRV mapped = { 0 };
 
 	ret->id = record_text(rec, IMAGE_ID);
 	ret->digest = record_text(rec, IMAGE_DIGEST);
 	ret->created = record_text(rec, IMAGE_CREATED);
 	ret->layer = record_text(rec, IMAGE_LAYER);
 	if (!ret->id || !ret->digest || !ret->created || !ret->layer ||
-		record_list(rec, IMAGE_NAMES, &names) < 0)
+		record_list(rec, IMAGE_NAMES, &names) < 0 ||
+		record_list(rec, IMAGE_MAPPED_LAYERS, &mapped) < 0)
 		return -ENOMEM;
 	ret->names = strings_take(&names);
+	ret->mapped_layers = strings_take(&mapped);
 	ret->size_bytes = image_size(s, rec, &ret->n_layers);
-	return ret->names ? 0 : -ENOMEM;
+	return ret->names && ret->mapped_layers ? 0 : -ENOMEM;
 }
 
 PUBLIC void imbrex_images_free(struct imbrex_image *images, size_t n)
@@ -284,6 +287,7 @@ PUBLIC void imbrex_images_free(struct imbrex_image *images, size_t n)
 		free(images[i].id);
 		free(images[i].digest);
 		imbrex_strings_free(images[i].names);
+		imbrex_strings_free(images[i].mapped_layers);
 		free(images[i].created);
 		free(images[i].layer);
 	}
