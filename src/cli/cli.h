@@ -39,9 +39,10 @@ enum color_when {
 
 /* The global options: accepted before and after every verb. */
 struct globals {
-	const char *root, *runroot, *driver, *config;
+	const char *root, *runroot, *imagestore, *driver, *config;
 	struct opt_list storage_opts;
 	bool json, quiet, debug, help, version;
+	bool transient_store, read_only;
 	int progress; /* enum progress_style */
 	int color;    /* enum color_when */
 };

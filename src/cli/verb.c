@@ -19,6 +19,12 @@ static const char *const color_names[] = { "auto", "always", "never", NULL };
 const struct opt global_opts[] = {
 	{ "root", 0, OPT_TEXT, AT(root), "DIR", "the store: images and containers (graphroot)" },
 	{ "runroot", 0, OPT_TEXT, AT(runroot), "DIR", "state of the store that a reboot clears" },
+	{ "image-store", 0, OPT_TEXT, AT(imagestore), "DIR",
+		"second root, which takes images and their layers" },
+	{ "transient-store", 0, OPT_FLAG, AT(transient_store), NULL,
+		"containers are gone at the next boot" },
+	{ "read-only", 0, OPT_FLAG, AT(read_only), NULL,
+		"change nothing in the store, not even a lock file" },
 	{ "driver", 0, OPT_TEXT, AT(driver), "NAME", "storage driver: overlay or vfs" },
 	{ "storage-opt", 0, OPT_LIST, AT(storage_opts), "KEY=VALUE", "option of the driver" },
 	{ "config", 0, OPT_TEXT, AT(config), "FILE", "read this storage.conf, and no other" },
@@ -215,7 +221,9 @@ int cli_open_store(struct cli *c, struct imbrex_store **ret, struct imbrex_error
 		.driver = c->globals.driver,
 		.config_file = c->globals.config,
 		.storage_opts = c->globals.storage_opts.items,
-		.read_only = c->look_only,
+		.read_only = c->look_only || c->globals.read_only,
+		.imagestore = c->globals.imagestore,
+		.transient_store = c->globals.transient_store,
 	};
 	int r;
 
