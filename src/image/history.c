@@ -50,7 +50,7 @@ static int layer_chain(struct imbrex_store *s, const char *image, size_t *ret, s
 	r = store_find_image(s, image, &index, err);
 	if (r < 0)
 		return r;
-	top = record_plain(&s->images.t.records[index], IMAGE_LAYER);
+	top = record_plain(table_at(&s->images.t, index), IMAGE_LAYER);
 	at = top.len ? table_find_id(&s->layers.t, top.at, top.len) : -1;
 	for (; at >= 0 && n < LIMIT_IMAGE_LAYERS; at = layer_parent(s, (size_t)at))
 		ret[n++] = (size_t)at;
@@ -78,8 +78,8 @@ static int fill_history(struct imbrex_store *s, const struct oci_history *h, ptr
 	ret->empty_layer = h->empty_layer;
 	ret->size_bytes = h->empty_layer ? 0 : -1;
 	if (layer >= 0) {
-		ret->layer = record_text(&s->layers.t.records[layer], LAYER_ID);
-		ret->size_bytes = record_int(&s->layers.t.records[layer], LAYER_DIFF_SIZE, 0);
+		ret->layer = record_text(table_at(&s->layers.t, layer), LAYER_ID);
+		ret->size_bytes = record_int(table_at(&s->layers.t, layer), LAYER_DIFF_SIZE, 0);
 	} else {
 		ret->layer = strdup("");
 	}

@@ -74,8 +74,8 @@ static int name_in_record(
 	int r;
 
 	fields_of(t, &names, &sizes, &digests);
-	if (!record_list_has(&t->t.records[index], names, item->key)) {
-		if (record_list(&t->t.records[index], names, &list) < 0 ||
+	if (!record_list_has(table_at(&t->t, index), names, item->key)) {
+		if (record_list(table_at(&t->t, index), names, &list) < 0 ||
 			strv_add(&list, item->key) < 0)
 			return fail_nomem(err);
 		r = record_set_list(&t->t, index, names, &list, err);
@@ -99,7 +99,7 @@ static int name_in_record(
 int bigdata_put(struct imbrex_store *s, struct store_table *t, size_t index,
 	const struct bigdata *items, size_t n, struct imbrex_error *err)
 {
-	AUTO_FREE char *id = record_text(&t->t.records[index], RECORD_ID);
+	AUTO_FREE char *id = record_text(table_at(&t->t, index), RECORD_ID);
 	AUTO_CLOSE int dirfd = -EBADF;
 	size_t i;
 	int r;
@@ -135,7 +135,7 @@ int bigdata_put(struct imbrex_store *s, struct store_table *t, size_t index,
 int bigdata_get(struct imbrex_store *s, struct store_table *t, size_t index, const char *key,
 	size_t max_bytes, struct str *ret, struct imbrex_error *err)
 {
-	AUTO_FREE char *id = record_text(&t->t.records[index], RECORD_ID);
+	AUTO_FREE char *id = record_text(table_at(&t->t, index), RECORD_ID);
 	AUTO_FREE char *file = NULL;
 	AUTO_CLOSE int dirfd = -EBADF;
 	int names;
@@ -147,7 +147,7 @@ int bigdata_get(struct imbrex_store *s, struct store_table *t, size_t index, con
 	fields_of(t, &names, &sizes, &digests);
 	if (!id)
 		return fail_nomem(err);
-	if (!record_list_has(&t->t.records[index], names, key))
+	if (!record_list_has(table_at(&t->t, index), names, key))
 		return fail(
 			err, IMBREX_ENOENT, "%s %s has no document '%s'", t->t.type->noun, id, key);
 	if (!id_is_valid(id))

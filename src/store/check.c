@@ -130,8 +130,9 @@ static bool chain_ends(struct imbrex_store *s, ptrdiff_t index)
 	return false;
 }
 
-static int check_layer(struct findings *f, const struct record *rec, struct imbrex_error *err)
+static int check_layer(struct findings *f, ptrdiff_t number, struct imbrex_error *err)
 {
+	const struct record *rec = table_at(&f->s->layers.t, (size_t)number);
 	AUTO_FREE char *id = record_text(rec, LAYER_ID);
 	AUTO_FREE char *parent = record_text(rec, LAYER_PARENT);
 	struct driver *d = f->s->driver;
@@ -152,7 +153,7 @@ static int check_layer(struct findings *f, const struct record *rec, struct imbr
 		if (r < 0)
 			return r;
 	}
-	if (!chain_ends(f->s, rec - f->s->layers.t.records)) {
+	if (!chain_ends(f->s, number)) {
 		r = problem(f, &layer_records, id,
 			format_text("more than %d layers are below it, or a circle",
 				LIMIT_IMAGE_LAYERS),
@@ -285,13 +286,13 @@ static int check_odd(struct findings *f, const struct store_table *t, struct imb
 /* Two records of one id: whatever removes the first takes the content from the second. */
 static int check_twice(struct findings *f, struct store_table *t, struct imbrex_error *err)
 {
-	size_t i;
+	ptrdiff_t i;
 	int r = 0;
 
-	for (i = 0; r == 0 && i < t->t.n; i++) {
-		struct json_span id = record_plain(&t->t.records[i], RECORD_ID);
+	for (i = table_next(&t->t, -1); r == 0 && i >= 0; i = table_next(&t->t, i)) {
+		struct json_span id = record_plain(table_at(&t->t, (size_t)i), RECORD_ID);
 
-		if (id.len && table_find_id(&t->t, id.at, id.len) != (ptrdiff_t)i)
+		if (id.len && table_find_id(&t->t, id.at, id.len) != i)
 			r = add_problem(&f->report, format_text("file %s/%s", t->dir, t->file),
 				format_text("%s %.*s is recorded twice", t->t.type->noun,
 					(int)id.len, id.at),
@@ -303,7 +304,7 @@ static int check_twice(struct findings *f, struct store_table *t, struct imbrex_
 static int check_records(struct findings *f, struct imbrex_error *err)
 {
 	struct imbrex_store *s = f->s;
-	size_t i;
+	ptrdiff_t i;
 	int r;
 
 	r = check_odd(f, &s->layers, err);
@@ -317,12 +318,13 @@ static int check_records(struct findings *f, struct imbrex_error *err)
 		r = check_twice(f, &s->images, err);
 	if (r == 0)
 		r = check_twice(f, &s->containers, err);
-	for (i = 0; r == 0 && i < s->layers.t.n; i++)
-		r = check_layer(f, &s->layers.t.records[i], err);
-	for (i = 0; r == 0 && i < s->images.t.n; i++)
-		r = check_image(f, &s->images.t.records[i], err);
-	for (i = 0; r == 0 && i < s->containers.t.n; i++)
-		r = check_container(f, &s->containers.t.records[i], err);
+	for (i = table_next(&s->layers.t, -1); r == 0 && i >= 0; i = table_next(&s->layers.t, i))
+		r = check_layer(f, i, err);
+	for (i = table_next(&s->images.t, -1); r == 0 && i >= 0; i = table_next(&s->images.t, i))
+		r = check_image(f, table_at(&s->images.t, (size_t)i), err);
+	for (i = table_next(&s->containers.t, -1); r == 0 && i >= 0;
+		i = table_next(&s->containers.t, i))
+		r = check_container(f, table_at(&s->containers.t, (size_t)i), err);
 	return r;
 }
 

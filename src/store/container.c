@@ -32,7 +32,7 @@ int container_unmount_layer(struct imbrex_store *s, const char *layer, struct im
 
 int container_drop(struct imbrex_store *s, size_t index, bool force, struct imbrex_error *err)
 {
-	struct record *rec = &s->containers.t.records[index];
+	struct record *rec = table_at(&s->containers.t, index);
 	AUTO_FREE char *id = record_text(rec, CONTAINER_ID);
 	AUTO_FREE char *layer = record_text(rec, CONTAINER_LAYER);
 	struct mount_record *mount;
@@ -111,7 +111,7 @@ static int find_base(struct imbrex_store *s, const char *image, struct new_conta
 	r = store_find_image(s, image, &index, err);
 	if (r < 0)
 		return r;
-	rec = &s->images.t.records[index];
+	rec = table_at(&s->images.t, index);
 	if (record_list(rec, IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
 	new_container_done(c);
@@ -185,7 +185,7 @@ static int check_new(struct imbrex_store *s, const struct new_container *c, cons
 	ptrdiff_t holder = name ? table_find_name(&s->containers.t, name) : -1;
 
 	if (holder >= 0) {
-		AUTO_FREE char *id = record_text(&s->containers.t.records[holder], CONTAINER_ID);
+		AUTO_FREE char *id = record_text(table_at(&s->containers.t, holder), CONTAINER_ID);
 
 		return fail(err, IMBREX_EEXIST, "container name '%s' is taken by container %s",
 			name, id ? id : "?");
@@ -341,7 +341,7 @@ static int fill_container(
 		return -ENOMEM;
 	ret->names = strings_take(&names);
 	image = *ret->image ? table_find_id(&s->images.t, ret->image, strlen(ret->image)) : -1;
-	if (image >= 0 && record_list(&s->images.t.records[image], IMAGE_NAMES, &image_names) < 0)
+	if (image >= 0 && record_list(table_at(&s->images.t, image), IMAGE_NAMES, &image_names) < 0)
 		return -ENOMEM;
 	ret->image_name = strdup(image_names.n ? image_names.items[0] : "");
 	ret->is_volatile =
@@ -374,7 +374,7 @@ PUBLIC int imbrex_containers_list(struct imbrex_store *s, struct imbrex_containe
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_container *containers;
 	size_t n = 0;
-	size_t i;
+	ptrdiff_t i;
 	int r;
 
 	r = store_hold(s, HOLD_READ_ALL, &hold, err);
@@ -382,13 +382,13 @@ PUBLIC int imbrex_containers_list(struct imbrex_store *s, struct imbrex_containe
 		r = store_mounts_load(s, err);
 	if (r < 0)
 		return r;
-	n = s->containers.t.n;
-	containers = calloc(n + 1, sizeof(*containers));
+	containers = calloc(table_count(&s->containers.t) + 1, sizeof(*containers));
 	if (!containers)
 		return fail_nomem(err);
-	for (i = 0; i < n; i++) {
-		if (fill_container(s, &s->containers.t.records[i], &containers[i]) < 0) {
-			imbrex_containers_free(containers, i + 1);
+	for (i = table_next(&s->containers.t, -1); i >= 0; i = table_next(&s->containers.t, i)) {
+		if (fill_container(s, table_at(&s->containers.t, (size_t)i), &containers[n++]) <
+			0) {
+			imbrex_containers_free(containers, n);
 			return fail_nomem(err);
 		}
 	}
@@ -411,7 +411,7 @@ PUBLIC int imbrex_container_find(
 	r = store_find(s, &s->containers, name, &index, err);
 	if (r < 0)
 		return r;
-	id = record_text(&s->containers.t.records[index], CONTAINER_ID);
+	id = record_text(table_at(&s->containers.t, index), CONTAINER_ID);
 	if (!id)
 		return fail_nomem(err);
 	*ret_id = id;

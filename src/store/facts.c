@@ -15,11 +15,11 @@ static int add_counts(struct imbrex_store *s, struct strv *lines)
 {
 	int r;
 
-	r = strv_addf(lines, "Images=%zu", s->images.t.n);
+	r = strv_addf(lines, "Images=%zu", table_count(&s->images.t));
 	if (r == 0)
-		r = strv_addf(lines, "Layers=%zu", s->layers.t.n);
+		r = strv_addf(lines, "Layers=%zu", table_count(&s->layers.t));
 	if (r == 0)
-		r = strv_addf(lines, "Containers=%zu", s->containers.t.n);
+		r = strv_addf(lines, "Containers=%zu", table_count(&s->containers.t));
 	return r;
 }
 
@@ -99,16 +99,16 @@ PUBLIC int imbrex_inspect(
 		return r;
 	r = store_find(s, &s->containers, object, &index, &found);
 	if (r == 0)
-		return inspect_text("container", &s->containers.t.records[index], ret_json, err);
+		return inspect_text("container", table_at(&s->containers.t, index), ret_json, err);
 	if (r == IMBREX_ENOENT) {
 		r = store_find_image(s, object, &index, &found);
 		if (r == 0)
-			return inspect_text("image", &s->images.t.records[index], ret_json, err);
+			return inspect_text("image", table_at(&s->images.t, index), ret_json, err);
 	}
 	if (r == IMBREX_ENOENT) {
 		r = store_find(s, &s->layers, object, &index, &found);
 		if (r == 0)
-			return inspect_text("layer", &s->layers.t.records[index], ret_json, err);
+			return inspect_text("layer", table_at(&s->layers.t, index), ret_json, err);
 	}
 	if (r == IMBREX_ENOENT)
 		return fail(err, r, "no container, image or layer is called '%s'", object);

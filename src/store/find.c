@@ -50,6 +50,7 @@ int store_find_image(
 	struct table *t = &s->images.t;
 	AUTO_STRV names = { 0 };
 	AUTO_FREE char *suffix = NULL;
+	ptrdiff_t number;
 	ptrdiff_t i;
 	size_t k;
 
@@ -72,19 +73,19 @@ int store_find_image(
 		format_text("/%s%s", name, strchr(name, ':') || strchr(name, '@') ? "" : ":latest");
 	if (!suffix)
 		return fail_nomem(err);
-	for (k = 0; k < t->n; k++) {
+	for (number = table_next(t, -1); number >= 0; number = table_next(t, number)) {
 		AUTO_STRV own = { 0 };
 		size_t j;
 
-		if (record_list(&t->records[k], IMAGE_NAMES, &own) < 0)
+		if (record_list(table_at(t, (size_t)number), IMAGE_NAMES, &own) < 0)
 			return fail_nomem(err);
 		for (j = 0; j < own.n; j++) {
 			if (!str_ends(own.items[j], suffix))
 				continue;
-			if (i >= 0 && (size_t)i != k)
+			if (i >= 0 && i != number)
 				return fail(err, IMBREX_EINVAL,
 					"image name '%s' fits several images", name);
-			i = (ptrdiff_t)k;
+			i = number;
 		}
 	}
 	if (i >= 0) {

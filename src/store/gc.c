@@ -156,18 +156,20 @@ static bool is_abandoned(struct imbrex_store *s, const struct record *rec, const
 static int abandoned_layers(
 	struct imbrex_store *s, bool collect, struct strv *ret, struct imbrex_error *err)
 {
+	struct table *t = &s->layers.t;
 	bool found;
-	size_t i;
+	ptrdiff_t i;
 	int r = 0;
 
 	do {
 		found = false;
-		for (i = s->layers.t.n; r == 0 && i-- > 0;) {
-			AUTO_FREE char *id = record_text(&s->layers.t.records[i], LAYER_ID);
+		for (i = table_prev(t, (ptrdiff_t)table_slots(t)); r == 0 && i >= 0;
+			i = table_prev(t, i)) {
+			AUTO_FREE char *id = record_text(table_at(t, (size_t)i), LAYER_ID);
 
 			if (!id)
 				return fail_nomem(err);
-			if (!is_abandoned(s, &s->layers.t.records[i], id))
+			if (!is_abandoned(s, table_at(t, (size_t)i), id))
 				continue;
 			r = added(
 				strv_addf(ret, "layer %s: no image needs it and no container", id),

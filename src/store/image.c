@@ -43,7 +43,7 @@ static int take_name(
 	AUTO_STRV names = { 0 };
 	ptrdiff_t at;
 
-	if (record_list(&s->images.t.records[index], IMAGE_NAMES, &names) < 0)
+	if (record_list(table_at(&s->images.t, index), IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
 	at = strv_find(&names, name);
 	if (at < 0)
@@ -71,9 +71,9 @@ static int give_name(
 		if (r < 0)
 			return r;
 	}
-	if (record_list(&t->records[index], IMAGE_NAMES, &names) < 0 ||
+	if (record_list(table_at(t, index), IMAGE_NAMES, &names) < 0 ||
 		strv_add(&names, name) < 0 ||
-		record_list(&t->records[index], IMAGE_NAMES_HISTORY, &history) < 0)
+		record_list(table_at(t, index), IMAGE_NAMES_HISTORY, &history) < 0)
 		return fail_nomem(err);
 	at = strv_find(&history, name);
 	if (at >= 0)
@@ -110,7 +110,7 @@ PUBLIC int imbrex_image_tag(
 static int own_name(struct imbrex_store *s, size_t index, const char *name, char **ret,
 	struct imbrex_error *err)
 {
-	struct record *rec = &s->images.t.records[index];
+	struct record *rec = table_at(&s->images.t, index);
 	AUTO_REFERENCE ref = { 0 };
 	AUTO_FREE char *hub = NULL;
 	AUTO_FREE char *local = NULL;
@@ -202,7 +202,7 @@ int image_put(struct imbrex_store *s, const struct txn_image *image, const char 
 		r = append_image(s, image, layer, err);
 		if (r < 0)
 			return r;
-		index = (ptrdiff_t)s->images.t.n - 1;
+		index = (ptrdiff_t)table_slots(&s->images.t) - 1;
 	}
 	if (image->name) {
 		r = give_name(s, (size_t)index, image->name, err);
@@ -210,7 +210,7 @@ int image_put(struct imbrex_store *s, const struct txn_image *image, const char 
 			return r;
 	}
 	for (i = 0; i < image->n_documents; i++) {
-		if (!record_list_has(&s->images.t.records[index], IMAGE_BIG_DATA_NAMES,
+		if (!record_list_has(table_at(&s->images.t, index), IMAGE_BIG_DATA_NAMES,
 			    image->documents[i].key))
 			break;
 	}
@@ -240,7 +240,7 @@ static int64_t image_size(struct imbrex_store *s, const struct record *rec, size
 	int r;
 
 	for (; i >= 0 && n <= LIMIT_IMAGE_LAYERS; i = layer_parent(s, (size_t)i), n++) {
-		value = record_int(&s->layers.t.records[i], LAYER_DIFF_SIZE, 0);
+		value = record_int(table_at(&s->layers.t, i), LAYER_DIFF_SIZE, 0);
 		if (total < 0 || value < 0 || __builtin_add_overflow(total, value, &total))
 			total = -1;
 	}
@@ -299,23 +299,24 @@ PUBLIC int imbrex_images_list(
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_image *images;
-	size_t i;
+	size_t n = 0;
+	ptrdiff_t i;
 	int r;
 
 	r = store_hold(s, HOLD_LAYERS | HOLD_IMAGES, &hold, err);
 	if (r < 0)
 		return r;
-	images = calloc(s->images.t.n + 1, sizeof(*images));
+	images = calloc(table_count(&s->images.t) + 1, sizeof(*images));
 	if (!images)
 		return fail_nomem(err);
-	for (i = 0; i < s->images.t.n; i++) {
-		if (fill_image(s, &s->images.t.records[i], &images[i]) < 0) {
-			imbrex_images_free(images, i + 1);
+	for (i = table_next(&s->images.t, -1); i >= 0; i = table_next(&s->images.t, i)) {
+		if (fill_image(s, table_at(&s->images.t, (size_t)i), &images[n++]) < 0) {
+			imbrex_images_free(images, n);
 			return fail_nomem(err);
 		}
 	}
 	*ret = images;
-	*ret_n = s->images.t.n;
+	*ret_n = n;
 	return 0;
 }
 
@@ -333,7 +334,7 @@ PUBLIC int imbrex_image_find(
 	r = store_find_image(s, name, &index, err);
 	if (r < 0)
 		return r;
-	id = record_text(&s->images.t.records[index], IMAGE_ID);
+	id = record_text(table_at(&s->images.t, index), IMAGE_ID);
 	if (!id)
 		return fail_nomem(err);
 	*ret_id = id;
@@ -357,7 +358,7 @@ static int get_document(struct imbrex_store *s, const char *image, bool config, 
 	r = store_find_image(s, image, &index, err);
 	if (r < 0)
 		return r;
-	id = record_text(&s->images.t.records[index], IMAGE_ID);
+	id = record_text(table_at(&s->images.t, index), IMAGE_ID);
 	key = id && config ? format_text("sha256:%s", id) : strdup("manifest");
 	if (!id || !key)
 		return fail_nomem(err);
@@ -398,17 +399,16 @@ PUBLIC void imbrex_removed_done(struct imbrex_removed *r)
 static int clear_containers(
 	struct imbrex_store *s, const char *id, bool force, struct imbrex_error *err)
 {
-	size_t i = 0;
+	struct table *t = &s->containers.t;
+	ptrdiff_t i;
 	int r;
 
-	while (i < s->containers.t.n) {
-		struct record *rec = &s->containers.t.records[i];
+	for (i = table_next(t, -1); i >= 0; i = table_next(t, i)) {
+		struct record *rec = table_at(t, (size_t)i);
 		AUTO_FREE char *container = NULL;
 
-		if (!record_is(rec, CONTAINER_IMAGE, id)) {
-			i++;
+		if (!record_is(rec, CONTAINER_IMAGE, id))
 			continue;
-		}
 		container = record_text(rec, CONTAINER_ID);
 		if (!container)
 			return fail_nomem(err);
@@ -417,7 +417,7 @@ static int clear_containers(
 				container);
 			return hint(err, r, "remove the container first, or use --force");
 		}
-		r = container_drop(s, i, true, err);
+		r = container_drop(s, (size_t)i, true, err);
 		if (r < 0)
 			return wrap(err, r, "container %s", container);
 	}
@@ -437,7 +437,7 @@ static int drop_layers(
 
 		if (at < 0)
 			return 0;
-		parent = record_text(&s->layers.t.records[at], LAYER_PARENT);
+		parent = record_text(table_at(&s->layers.t, at), LAYER_PARENT);
 		if (!parent)
 			return fail_nomem(err);
 		r = container_unmount_layer(s, id, err);
@@ -455,11 +455,11 @@ static int drop_layers(
 static int drop_image(struct imbrex_store *s, size_t index, bool force, struct strv *untagged,
 	struct strv *layers, struct imbrex_error *err)
 {
-	AUTO_FREE char *id = record_text(&s->images.t.records[index], IMAGE_ID);
-	AUTO_FREE char *top = record_text(&s->images.t.records[index], IMAGE_LAYER);
+	AUTO_FREE char *id = record_text(table_at(&s->images.t, index), IMAGE_ID);
+	AUTO_FREE char *top = record_text(table_at(&s->images.t, index), IMAGE_LAYER);
 	int r;
 
-	if (!id || !top || record_list(&s->images.t.records[index], IMAGE_NAMES, untagged) < 0)
+	if (!id || !top || record_list(table_at(&s->images.t, index), IMAGE_NAMES, untagged) < 0)
 		return fail_nomem(err);
 	r = clear_containers(s, id, force, err);
 	if (r < 0)
@@ -500,8 +500,8 @@ PUBLIC int imbrex_image_remove(struct imbrex_store *s, const char *image, bool f
 	r = store_find_image(s, image, &index, err);
 	if (r < 0)
 		return r;
-	id = record_text(&s->images.t.records[index], IMAGE_ID);
-	if (!id || record_list(&s->images.t.records[index], IMAGE_NAMES, &names) < 0)
+	id = record_text(table_at(&s->images.t, index), IMAGE_ID);
+	if (!id || record_list(table_at(&s->images.t, index), IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
 	if (names.n > 1 && strncmp(id, image, strlen(image)) != 0) {
 		r = own_name(s, index, image, &own, err);

@@ -71,7 +71,8 @@ PUBLIC int imbrex_layers_list(
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_layer *layers;
-	size_t i;
+	size_t n = 0;
+	ptrdiff_t i;
 	int r;
 
 	r = store_hold(s, HOLD_LAYERS, &hold, err);
@@ -80,33 +81,33 @@ PUBLIC int imbrex_layers_list(
 	r = store_mounts_load(s, err);
 	if (r < 0)
 		return r;
-	layers = calloc(s->layers.t.n + 1, sizeof(*layers));
+	layers = calloc(table_count(&s->layers.t) + 1, sizeof(*layers));
 	if (!layers)
 		return fail_nomem(err);
-	for (i = 0; i < s->layers.t.n; i++) {
-		if (fill_layer(s, &s->layers.t.records[i], &layers[i]) < 0) {
-			imbrex_layers_free(layers, i + 1);
+	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
+		if (fill_layer(s, table_at(&s->layers.t, (size_t)i), &layers[n++]) < 0) {
+			imbrex_layers_free(layers, n);
 			return fail_nomem(err);
 		}
 	}
 	*ret = layers;
-	*ret_n = s->layers.t.n;
+	*ret_n = n;
 	return 0;
 }
 
 ptrdiff_t layer_parent(struct imbrex_store *s, size_t index)
 {
-	struct json_span parent = record_plain(&s->layers.t.records[index], LAYER_PARENT);
+	struct json_span parent = record_plain(table_at(&s->layers.t, index), LAYER_PARENT);
 
 	return parent.len ? table_find_id(&s->layers.t, parent.at, parent.len) : -1;
 }
 
 bool layer_has_children(struct imbrex_store *s, const char *id)
 {
-	size_t i;
+	ptrdiff_t i;
 
-	for (i = 0; i < s->layers.t.n; i++) {
-		if (record_is(&s->layers.t.records[i], LAYER_PARENT, id))
+	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
+		if (record_is(table_at(&s->layers.t, (size_t)i), LAYER_PARENT, id))
 			return true;
 	}
 	return false;
@@ -114,15 +115,15 @@ bool layer_has_children(struct imbrex_store *s, const char *id)
 
 bool layer_is_used(struct imbrex_store *s, const char *id)
 {
-	size_t i;
+	ptrdiff_t i;
 
-	for (i = 0; i < s->images.t.n; i++) {
-		if (record_is(&s->images.t.records[i], IMAGE_LAYER, id) ||
-			record_list_has(&s->images.t.records[i], IMAGE_MAPPED_LAYERS, id))
+	for (i = table_next(&s->images.t, -1); i >= 0; i = table_next(&s->images.t, i)) {
+		if (record_is(table_at(&s->images.t, (size_t)i), IMAGE_LAYER, id) ||
+			record_list_has(table_at(&s->images.t, (size_t)i), IMAGE_MAPPED_LAYERS, id))
 			return true;
 	}
-	for (i = 0; i < s->containers.t.n; i++) {
-		if (record_is(&s->containers.t.records[i], CONTAINER_LAYER, id))
+	for (i = table_next(&s->containers.t, -1); i >= 0; i = table_next(&s->containers.t, i)) {
+		if (record_is(table_at(&s->containers.t, (size_t)i), CONTAINER_LAYER, id))
 			return true;
 	}
 	return false;
@@ -138,7 +139,7 @@ int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err)
 	r = store_drop(&s->layers, id, err);
 	if (r < 0)
 		return r;
-	s->layers.dirty[s->layers.t.records[i].place] = true;
+	s->layers.dirty[table_at(&s->layers.t, (size_t)i)->place] = true;
 	table_remove(&s->layers.t, (size_t)i);
 	return 0;
 }

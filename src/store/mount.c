@@ -30,7 +30,7 @@ static int layer_of(struct imbrex_store *s, const char *object, char **ret_layer
 		return r;
 	}
 	if (r == 0) {
-		rec = &s->containers.t.records[index];
+		rec = table_at(&s->containers.t, index);
 		*ret_volatile = record_flag(rec, CONTAINER_FLAGS, "Volatile");
 		*ret_layer = record_text(rec, CONTAINER_LAYER);
 	} else {
@@ -39,7 +39,7 @@ static int layer_of(struct imbrex_store *s, const char *object, char **ret_layer
 			return fail(err, r, "no container and no image is called '%s'", object);
 		if (r < 0)
 			return r;
-		*ret_layer = record_text(&s->images.t.records[index], IMAGE_LAYER);
+		*ret_layer = record_text(table_at(&s->images.t, index), IMAGE_LAYER);
 	}
 	if (!*ret_layer)
 		return fail_nomem(err);
@@ -99,7 +99,7 @@ static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only
 	at = table_find_id(&s->layers.t, layer, strlen(layer));
 	if (at < 0)
 		return fail(err, IMBREX_ENOENT, "layer %s is not in the store", layer);
-	label = record_text(&s->layers.t.records[at], LAYER_MOUNTLABEL);
+	label = record_text(table_at(&s->layers.t, at), LAYER_MOUNTLABEL);
 	if (!label)
 		return fail_nomem(err);
 	how.label = label;

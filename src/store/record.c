@@ -274,7 +274,7 @@ int table_format(const struct table *t, enum record_place place, struct str *ret
 		size_t len = run->len;
 
 		i++;
-		if (run->place != place)
+		if (run->place != place || !run->text)
 			continue;
 		/* Neighbours that still lie one comma apart in the file are copied as one piece. */
 		while (!run->owned && i < t->n && !t->records[i].owned &&
@@ -315,10 +315,42 @@ int table_append(struct table *t, const char *text, size_t len, enum record_plac
 void table_remove(struct table *t, size_t index)
 {
 	free(t->records[index].owned);
-	memmove(&t->records[index], &t->records[index + 1],
-		(t->n - index - 1) * sizeof(*t->records));
-	t->n--;
+	t->records[index] = (struct record){ 0 };
+	t->n_removed++;
 	forget_index(t);
+}
+
+size_t table_count(const struct table *t)
+{
+	return t->n - t->n_removed;
+}
+
+size_t table_slots(const struct table *t)
+{
+	return t->n;
+}
+
+ptrdiff_t table_next(const struct table *t, ptrdiff_t after)
+{
+	while (++after < (ptrdiff_t)t->n) {
+		if (t->records[after].text)
+			return after;
+	}
+	return -1;
+}
+
+ptrdiff_t table_prev(const struct table *t, ptrdiff_t before)
+{
+	while (--before >= 0) {
+		if (t->records[before].text)
+			return before;
+	}
+	return -1;
+}
+
+struct record *table_at(struct table *t, size_t number)
+{
+	return &t->records[number];
 }
 
 static size_t hash_id(const struct table *t, const char *id, size_t len)
@@ -424,7 +456,8 @@ ptrdiff_t table_find_prefix(const struct table *t, const char *prefix)
 
 struct json_span record_raw(const struct record *r, int field)
 {
-	return (struct json_span){ r->text + r->fields[field].at, r->fields[field].len };
+	return (struct json_span){ r->text ? r->text + r->fields[field].at : "",
+		r->fields[field].len };
 }
 
 struct json_span record_plain(const struct record *r, int field)

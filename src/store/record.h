@@ -117,7 +117,8 @@ struct table {
 	const struct record_type *type;
 	char *texts[N_PLACES];  /* owned: whole files as read; records point into them */
 	struct record *records; /* owned */
-	size_t n;
+	size_t n;               /* of records, removed ones (without text) included */
+	size_t n_removed;
 	size_t cap;
 	uint32_t *by_id; /* owned; hash table of record numbers + 1, 0 empty; NULL: not built */
 	size_t n_slots;  /* of by_id; a power of two, at least twice n */
@@ -144,7 +145,20 @@ size_t table_text_len(const struct table *t);
 /* Parse a fresh record's text (copied) and append it. */
 int table_append(struct table *t, const char *text, size_t len, enum record_place place,
 	struct imbrex_error *err) MUST_CHECK;
+/* The others keep their numbers until the table is loaded anew. */
 void table_remove(struct table *t, size_t index);
+
+/*
+ * Records are asked for by number: for (i = table_next(t, -1); i >= 0; i = table_next(t, i)), which
+ * passes those that were removed. table_prev(t, table_slots(t)) begins at the end. Do not look into
+ * the members: most records of a large table are not even looked at.
+ */
+size_t table_count(const struct table *t);
+/* All numbers are below this. */
+size_t table_slots(const struct table *t);
+ptrdiff_t table_next(const struct table *t, ptrdiff_t after);
+ptrdiff_t table_prev(const struct table *t, ptrdiff_t before);
+struct record *table_at(struct table *t, size_t number);
 
 /* Index of the record, or -1. */
 ptrdiff_t table_find_id(struct table *t, const char *id, size_t len);

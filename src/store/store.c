@@ -123,24 +123,22 @@ static int drop_incomplete(struct imbrex_store *s, struct imbrex_error *err)
 {
 	struct table *t = &s->layers.t;
 	bool dropped = false;
-	size_t i = 0;
+	ptrdiff_t i;
 	int r;
 
-	while (i < t->n) {
+	for (i = table_next(t, -1); i >= 0; i = table_next(t, i)) {
 		AUTO_FREE char *id = NULL;
 
-		if (!record_flag(&t->records[i], LAYER_FLAGS, "incomplete")) {
-			i++;
+		if (!record_flag(table_at(t, (size_t)i), LAYER_FLAGS, "incomplete"))
 			continue;
-		}
-		id = record_text(&t->records[i], LAYER_ID);
+		id = record_text(table_at(t, (size_t)i), LAYER_ID);
 		if (!id)
 			return fail_nomem(err);
 		r = id_is_valid(id) ? store_trash_layer(s, id, err) : 0;
 		if (r < 0)
 			return wrap(err, r, "remove incomplete layer %s", id);
-		s->layers.dirty[t->records[i].place] = true;
-		table_remove(t, i);
+		s->layers.dirty[table_at(t, (size_t)i)->place] = true;
+		table_remove(t, (size_t)i);
 		dropped = true;
 	}
 	return dropped ? store_save(s, &s->layers, err) : 0;

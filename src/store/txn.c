@@ -359,7 +359,7 @@ int store_have_layers(struct imbrex_store *s, const char *const *ids, size_t n, 
 	for (i = 0; i < n; i++) {
 		at = table_find_id(&s->layers.t, ids[i], strlen(ids[i]));
 		ret_have[i] = at >= 0 &&
-			      !record_flag(&s->layers.t.records[at], LAYER_FLAGS, "incomplete");
+			      !record_flag(table_at(&s->layers.t, at), LAYER_FLAGS, "incomplete");
 	}
 	return 0;
 }

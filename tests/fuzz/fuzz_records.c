@@ -37,7 +37,7 @@ static int parse(struct table *t, const char *text, size_t len, enum record_plac
 
 static void read_fields(struct table *t, size_t index)
 {
-	const struct record *r = &t->records[index];
+	const struct record *r = table_at(t, index);
 	struct json_span id = record_plain(r, RECORD_ID);
 	int f;
 
@@ -59,42 +59,42 @@ static void read_fields(struct table *t, size_t index)
 		ptrdiff_t at = table_find_id(t, id.at, id.len);
 
 		must(at >= 0 && (size_t)at <= index);
-		must(record_same(&t->records[at], RECORD_ID, r, RECORD_ID));
+		must(record_same(table_at(t, at), RECORD_ID, r, RECORD_ID));
 	}
 }
 
 static void change_fields(struct table *t, size_t index)
 {
-	AUTO_FREE char *before = record_text(&t->records[index], 2);
+	AUTO_FREE char *before = record_text(table_at(t, index), 2);
 	AUTO_FREE char *after = NULL;
 	int last = t->type->n_fields - 1;
 
 	must(before);
 	must(record_set_member(t, index, last, "k<", "{\"x\":1}", NULL) == 0);
-	must(record_member(&t->records[index], last, "k<").len == 7);
+	must(record_member(table_at(t, index), last, "k<").len == 7);
 	must(record_set_member(t, index, last, "k<", NULL, NULL) == 0);
 	must(record_set_text(t, index, 3, "a\"\n\xff", NULL) == 0);
 	must(record_set(t, index, 3, NULL, NULL) == 0);
-	must(record_raw(&t->records[index], 3).len == 0);
-	after = record_text(&t->records[index], 2);
+	must(record_raw(table_at(t, index), 3).len == 0);
+	after = record_text(table_at(t, index), 2);
 	must(after && strcmp(before, after) == 0);
 }
 
 /* Written and read again, it is the same table. */
-static void round_trip(const struct table *t, enum record_place place)
+static void round_trip(struct table *t, enum record_place place)
 {
 	AUTO_STR once = { .max_len = TEXT_MAX };
 	AUTO_STR twice = { .max_len = TEXT_MAX };
 	struct table again;
 	size_t n = 0;
-	size_t i;
+	ptrdiff_t i;
 
-	for (i = 0; i < t->n; i++)
-		n += t->records[i].place == place;
+	for (i = table_next(t, -1); i >= 0; i = table_next(t, i))
+		n += table_at(t, (size_t)i)->place == place;
 	must(table_format(t, place, &once) == 0);
 	table_init(&again, t->type);
 	must(parse(&again, str_text(&once), once.len, place) == 0);
-	must(again.n == n && again.odd.n == 0);
+	must(table_count(&again) == n && again.odd.n == 0);
 	must(table_format(&again, place, &twice) == 0);
 	must(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
 	table_done(&again);
@@ -120,13 +120,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		round_trip(&t, PLACE_STABLE);
 		(void)parse(&t, text, size, PLACE_VOLATILE);
 		round_trip(&t, PLACE_VOLATILE);
-		for (i = 0; i < t.n && i < RECORD_MAX; i++) {
+		for (i = 0; i < table_slots(&t) && i < RECORD_MAX; i++) {
 			read_fields(&t, i);
 			change_fields(&t, i);
 		}
 		round_trip(&t, PLACE_STABLE);
-		while (t.n > 0)
-			table_remove(&t, t.n / 2);
+		while (table_count(&t) > 0)
+			table_remove(&t, (size_t)table_prev(&t, (ptrdiff_t)table_slots(&t)));
 		round_trip(&t, PLACE_STABLE);
 	}
 	table_done(&t);

@@ -64,7 +64,7 @@ static void nothing_null_and_an_empty_list_are_empty_tables(void **state)
 
 	for (i = 0; i < ARRAY_LEN(texts); i++) {
 		parse(&t, &image_records, texts[i]);
-		assert_int_equal(t.n, 0);
+		assert_int_equal(table_count(&t), 0);
 		expect_text(&t, PLACE_STABLE, "[]");
 		table_done(&t);
 	}
@@ -132,10 +132,10 @@ static void keys_match_in_any_case_and_the_last_of_two_wins(void **state)
 	parse(&t, &layer_records,
 		"[{\"ID\":\"a\",\"Parent\":\"p\",\"parent\":\"q\",\"diff-size\":1,\"Diff-Size\":2,"
 		"\"\\u006eames\":[\"n\"]}]");
-	assert_true(record_is(&t.records[0], LAYER_ID, "a"));
-	assert_true(record_is(&t.records[0], LAYER_PARENT, "q"));
-	assert_int_equal(record_int(&t.records[0], LAYER_DIFF_SIZE, -1), 2);
-	assert_true(record_list_has(&t.records[0], LAYER_NAMES, "n"));
+	assert_true(record_is(table_at(&t, 0), LAYER_ID, "a"));
+	assert_true(record_is(table_at(&t, 0), LAYER_PARENT, "q"));
+	assert_int_equal(record_int(table_at(&t, 0), LAYER_DIFF_SIZE, -1), 2);
+	assert_true(record_list_has(table_at(&t, 0), LAYER_NAMES, "n"));
 	table_done(&t);
 }
 
@@ -146,10 +146,10 @@ static void a_record_repeated_in_the_volatile_file_is_skipped_and_reported(void 
 
 	parse(&t, &layer_records, "[{\"id\":\"a\"},{\"id\":\"b\"}]");
 	assert_int_equal(table_parse(&t, strdup(text), strlen(text), PLACE_VOLATILE, NULL), 0);
-	assert_int_equal(t.n, 3);
+	assert_int_equal(table_count(&t), 3);
 	assert_int_equal(table_find_id(&t, "a", 1), 0);
-	assert_int_equal(record_raw(&t.records[0], LAYER_PARENT).len, 0);
-	assert_int_equal(t.records[2].place, PLACE_VOLATILE);
+	assert_int_equal(record_raw(table_at(&t, 0), LAYER_PARENT).len, 0);
+	assert_int_equal(table_at(&t, 2)->place, PLACE_VOLATILE);
 	assert_int_equal(t.odd.n, 1);
 	assert_string_equal(t.odd.items[0], "layer a is recorded twice");
 	expect_text(&t, PLACE_STABLE, "[{\"id\":\"a\"},{\"id\":\"b\"}]");
@@ -178,16 +178,16 @@ static void records_are_added_and_removed_in_both_files(void **state)
 	parse(&t, &layer_records, "[{\"id\":\"a\"}, {\"id\":\"b\"},{\"id\":\"d\"}]");
 	assert_int_equal(table_append(&t, fresh, strlen(fresh), PLACE_VOLATILE, NULL), 0);
 	assert_int_equal(table_append(&t, "{\"id\":\"e\"}", 10, PLACE_STABLE, NULL), 0);
-	assert_true(record_flag(&t.records[3], LAYER_FLAGS, "incomplete"));
-	assert_false(record_flag(&t.records[3], LAYER_FLAGS, "complete"));
+	assert_true(record_flag(table_at(&t, 3), LAYER_FLAGS, "incomplete"));
+	assert_false(record_flag(table_at(&t, 3), LAYER_FLAGS, "complete"));
 	expect_text(
 		&t, PLACE_STABLE, "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"d\"},{\"id\":\"e\"}]");
 	table_remove(&t, 1);
 	expect_text(&t, PLACE_STABLE, "[{\"id\":\"a\"},{\"id\":\"d\"},{\"id\":\"e\"}]");
 	expect_text(&t, PLACE_VOLATILE, "[{\"id\":\"c\",\"flags\":{\"incomplete\":true}}]");
 	assert_int_equal(table_find_id(&t, "b", 1), -1);
-	assert_int_equal(table_find_id(&t, "e", 1), 3);
-	table_remove(&t, 2);
+	assert_int_equal(table_find_id(&t, "e", 1), 4);
+	table_remove(&t, 3);
 	expect_text(&t, PLACE_VOLATILE, "[]");
 	table_done(&t);
 }
@@ -195,15 +195,15 @@ static void records_are_added_and_removed_in_both_files(void **state)
 static void only_true_is_a_set_flag(void **state)
 {
 	struct table t;
+	ptrdiff_t i;
 
 	parse(&t, &layer_records,
 		"[{\"id\":\"a\",\"flags\":{\"incomplete\":false}},"
 		"{\"id\":\"b\",\"flags\":{\"incomplete\":\"true\"}},"
 		"{\"id\":\"c\",\"flags\":{\"incomplete\":true,\"incomplete\":1}},"
 		"{\"id\":\"d\",\"flags\":[true]},{\"id\":\"e\",\"flags\":null}]");
-	while (t.n--)
-		assert_false(record_flag(&t.records[t.n], LAYER_FLAGS, "incomplete"));
-	t.n = 0;
+	for (i = table_next(&t, -1); i >= 0; i = table_next(&t, i))
+		assert_false(record_flag(table_at(&t, (size_t)i), LAYER_FLAGS, "incomplete"));
 	table_done(&t);
 }
 
@@ -222,13 +222,13 @@ static void text_and_lists_are_decoded_and_encoded_as_upstream_does(void **state
 	expect_text(&t, PLACE_STABLE,
 		"[{\"id\":\"a\",\"names\":[\"\\u003ca\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028\","
 		"\"plain\"],\"metadata\":\"\\u003ca\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028\"}]");
-	text = record_text(&t.records[0], IMAGE_METADATA);
+	text = record_text(table_at(&t, 0), IMAGE_METADATA);
 	assert_string_equal(text, odd);
 	strv_done(&list);
-	assert_int_equal(record_list(&t.records[0], IMAGE_NAMES, &list), 0);
+	assert_int_equal(record_list(table_at(&t, 0), IMAGE_NAMES, &list), 0);
 	assert_int_equal(list.n, 2);
 	assert_string_equal(list.items[0], odd);
-	assert_true(record_list_has(&t.records[0], IMAGE_NAMES, odd));
+	assert_true(record_list_has(table_at(&t, 0), IMAGE_NAMES, odd));
 	assert_int_equal(table_find_name(&t, "plain"), 0);
 	assert_int_equal(table_find_name(&t, "plai"), -1);
 	table_done(&t);
@@ -287,15 +287,15 @@ static void the_index_of_a_big_table_follows_every_change(void **state)
 	assert_int_equal(table_find_id(&t, "id999", 5), 999);
 	table_remove(&t, 0);
 	assert_int_equal(table_find_id(&t, "id0", 3), -1);
-	assert_int_equal(table_find_id(&t, "id999", 5), 998);
+	assert_int_equal(table_find_id(&t, "id999", 5), 999);
 	assert_int_equal(table_append(&t, "{\"id\":\"new\"}", 12, PLACE_STABLE, NULL), 0);
-	assert_int_equal(table_find_id(&t, "new", 3), 999);
+	assert_int_equal(table_find_id(&t, "new", 3), 1000);
 	assert_int_equal(record_set_text(&t, 5, LAYER_ID, "other", NULL), 0);
 	assert_int_equal(table_find_id(&t, "other", 5), 5);
-	assert_int_equal(table_find_id(&t, "id6", 3), -1);
-	for (i = 7; i < 1000; i++) {
+	assert_int_equal(table_find_id(&t, "id5", 3), -1);
+	for (i = 6; i < 1000; i++) {
 		(void)snprintf(id, sizeof(id), "id%d", i);
-		assert_int_equal(table_find_id(&t, id, strlen(id)), i - 1);
+		assert_int_equal(table_find_id(&t, id, strlen(id)), i);
 	}
 	table_done(&t);
 }
@@ -310,18 +310,18 @@ static void fields_of_another_type_are_as_good_as_absent(void **state)
 		"[{\"id\":[],\"names\":\"n\",\"parent\":{},\"diff-size\":\"5\","
 		"\"compressed-size\":1.5,\"compression\":99999999999999999999,\"flags\":true,"
 		"\"metadata\":3,\"uidset\":[1,\"x\",{}]}]");
-	assert_int_equal(record_plain(&t.records[0], LAYER_ID).len, 0);
-	assert_int_equal(record_plain(&t.records[0], LAYER_PARENT).len, 0);
-	assert_int_equal(record_int(&t.records[0], LAYER_DIFF_SIZE, -7), -7);
-	assert_int_equal(record_int(&t.records[0], LAYER_COMPRESSED_SIZE, -7), -7);
-	assert_int_equal(record_int(&t.records[0], LAYER_COMPRESSION, -7), -7);
-	assert_int_equal(record_list(&t.records[0], LAYER_NAMES, &list), 0);
+	assert_int_equal(record_plain(table_at(&t, 0), LAYER_ID).len, 0);
+	assert_int_equal(record_plain(table_at(&t, 0), LAYER_PARENT).len, 0);
+	assert_int_equal(record_int(table_at(&t, 0), LAYER_DIFF_SIZE, -7), -7);
+	assert_int_equal(record_int(table_at(&t, 0), LAYER_COMPRESSED_SIZE, -7), -7);
+	assert_int_equal(record_int(table_at(&t, 0), LAYER_COMPRESSION, -7), -7);
+	assert_int_equal(record_list(table_at(&t, 0), LAYER_NAMES, &list), 0);
 	assert_int_equal(list.n, 0);
-	assert_int_equal(record_list(&t.records[0], LAYER_UIDSET, &list), 0);
+	assert_int_equal(record_list(table_at(&t, 0), LAYER_UIDSET, &list), 0);
 	assert_int_equal(list.n, 1);
 	assert_string_equal(list.items[0], "x");
-	assert_int_equal(record_member(&t.records[0], LAYER_FLAGS, "x").len, 0);
-	text = record_text(&t.records[0], LAYER_METADATA);
+	assert_int_equal(record_member(table_at(&t, 0), LAYER_FLAGS, "x").len, 0);
+	text = record_text(table_at(&t, 0), LAYER_METADATA);
 	assert_string_equal(text, "");
 	table_done(&t);
 }
@@ -388,7 +388,7 @@ static void a_fresh_record_must_be_one_object(void **state)
 	table_init(&t, &layer_records);
 	assert_int_equal(table_append(&t, "[]", 2, PLACE_STABLE, NULL), IMBREX_EFORMAT);
 	assert_int_equal(table_append(&t, "{\"id\":", 6, PLACE_STABLE, NULL), IMBREX_EFORMAT);
-	assert_int_equal(t.n, 0);
+	assert_int_equal(table_count(&t), 0);
 	table_done(&t);
 }
 
