@@ -55,6 +55,9 @@ struct imbrex_problem {
 	char *id;                     /* full id of the object; "" if none */
 	bool read_only;               /* in an additional store: cannot be repaired from here */
 	char *object; /* "layer <id>", "image <id>", "container <id>", "file <name>" */
+	char *about;  /* what of the object: the key of a document, the id of a layer, parent or
+			 image, a path with its change ("+/x" added, "-/x" gone, "*/x" changed);
+			 "" if nothing of the kind */
 	char *text;   /* what is wrong, one line */
 	char *action; /* what repair did, or would do; "" if nothing can be done */
 	bool repaired;
