@@ -18,15 +18,7 @@
 
 #include "base/macros.h"
 #include "imbrex/error.h"
-#include "imbrex/idmap.h"
-
-/* Empty lists: no map, ids as they are. */
-struct id_maps {
-	const struct imbrex_id_map *uids; /* borrowed */
-	size_t n_uids;
-	const struct imbrex_id_map *gids; /* borrowed */
-	size_t n_gids;
-};
+#include "os/idmap.h"
 
 /* True if this process is in the user namespace the machine booted with. */
 bool in_initial_userns(void);
