@@ -7,7 +7,8 @@
  * overlay_layer.c    one layer directory: link, lower, generations; repair of l/
  * overlay_mount.c    a chain of layers becomes a path, and back
  * overlay_probe.c    what this kernel can do, cached in the run directory
- * overlay_read.c     content of one layer on the way out: open_file, diff, check
+ * overlay_read.c     one layer on the way out: open_file, check, status
+ * overlay_diff.c     how it differs from another: diff, changes, diff_size
  * docs/formats/overlay-layer.md says what lies on disk.
  */
 #ifndef DRIVER_OVERLAY_H
@@ -143,15 +144,24 @@ int overlay_lowers(
 /* overlay_read.c */
 int overlay_open_file(struct driver *d, const char *id, const char *name, size_t name_len,
 	int *ret_fd, struct imbrex_error *err) MUST_CHECK;
-int overlay_diff(struct driver *d, const char *id, const struct id_maps *maps,
-	const char *parent_id, const struct id_maps *parent_maps, struct entry_sink *to,
-	struct imbrex_error *err) MUST_CHECK;
 int overlay_check(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
 	struct imbrex_error *err) MUST_CHECK;
 int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 int overlay_metadata(
 	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 void overlay_stop_reading(struct overlay *o);
+
+/* overlay_diff.c */
+int overlay_diff(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
+	const struct id_maps *other_maps, struct entry_sink *to,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_changes(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
+	const struct id_maps *other_maps, driver_change_fn fn, void *ctx,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_diff_size(struct driver *d, const char *id, const char *other, int64_t *ret,
+	struct imbrex_error *err) MUST_CHECK;
+/* Does a mount option make the kernel keep content elsewhere than in `diff`? */
+bool overlay_moves_content(const struct overlay *o);
 
 /* overlay_where.c */
 int overlay_locate(struct driver *d, const char *path, struct driver_place *ret,

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Content of layers on the way out, and what is known about them.
- *
- * A diff comes from the layer's own directory when that says everything: the kernel mounts, no
- * option moves content elsewhere (metacopy, redirect_dir), and the other layer is the direct
- * parent. Otherwise both trees are mounted read-only, seen by nobody, and compared.
+ * One file of a layer for who knows its name, and what is known about layers.
  *
  * Source: docs/formats/overlay-layer.md, "Content on the way out".
  */
@@ -17,7 +13,6 @@
 
 #include "base/limits.h"
 #include "driver/content.h"
-#include "driver/diff.h"
 #include "driver/overlay.h"
 #include "os/beneath.h"
 #include "os/fd.h"
@@ -98,142 +93,6 @@ int overlay_open_file(struct driver *d, const char *id, const char *name, size_t
 			err, fd, "layer %s: open '%.*s'", id, (int)MIN(name_len, 200), name);
 	*ret_fd = fd;
 	return 0;
-}
-
-struct lower_look {
-	const struct strv *lowers; /* absolute diff directories, topmost first */
-};
-
-/* In one layer: 1 a directory is there, 0 this layer hides it, -1 this layer says nothing. */
-static int look_in(int root, const char *path)
-{
-	char prefix[LIMIT_PATH_BYTES + 1];
-	const char *p = path;
-	struct stat st;
-
-	do {
-		size_t n = strcspn(p, "/");
-		size_t len = (size_t)(p - path) + n;
-		AUTO_CLOSE int fd = -EBADF;
-
-		memcpy(prefix, path, len);
-		prefix[len] = 0;
-		fd = open_beneath(root, prefix, O_PATH | O_NOFOLLOW, 0, BENEATH_NO_SYMLINKS);
-		if (fd < 0 || fstat(fd, &st) < 0)
-			return -1;
-		if (!S_ISDIR(st.st_mode))
-			return 0;
-		p += n;
-		p += *p == '/';
-	} while (*p);
-	return 1;
-}
-
-static bool lower_has_dir(void *ctx, const char *path)
-{
-	const struct lower_look *look = ctx;
-	size_t i;
-	int found = -1;
-
-	for (i = 0; i < look->lowers->n && found < 0; i++) {
-		AUTO_CLOSE int root = -EBADF;
-
-		root = open(look->lowers->items[i], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (root >= 0)
-			found = look_in(root, path);
-	}
-	return found > 0;
-}
-
-/* 1 if `parent_id` is what `lower` of the layer begins with. */
-static int is_direct_parent(struct overlay *o, const char *id, const char *parent_id,
-	struct overlay_layer *layer, struct imbrex_error *err)
-{
-	AUTO_STR above = STR_INIT(LIMIT_NAME_BYTES);
-	char link[OVERLAY_LINK_LEN + 1];
-	size_t i;
-	int r;
-
-	r = overlay_layer_open(o, id, layer, err);
-	if (r == 0)
-		r = overlay_layer_read(id, layer, err);
-	if (r < 0)
-		return r;
-	if (!parent_id || !layer->lower.len)
-		return !parent_id && !layer->lower.len;
-	memcpy(link, layer->lower.data + 2, OVERLAY_LINK_LEN);
-	link[OVERLAY_LINK_LEN] = 0;
-	for (i = 0; i < o->n_homes; i++) {
-		r = overlay_link_target(o, i, link, &above, NULL);
-		if (r == 0)
-			return str_eq(str_text(&above), parent_id);
-	}
-	return 0;
-}
-
-static bool moves_content(const struct overlay *o)
-{
-	const char *opt = o->options.mountopt ? o->options.mountopt : "";
-
-	return strstr(opt, "metacopy=on") || strstr(opt, "redirect_dir=on");
-}
-
-static int diff_native(struct overlay *o, const char *id, const struct overlay_layer *layer,
-	struct entry_sink *to, struct imbrex_error *err)
-{
-	AUTO_CLOSE int diff = -EBADF;
-	AUTO_STRV lowers = { 0 };
-	struct lower_look look = { &lowers };
-	int r;
-
-	r = overlay_lowers(o, id, &lowers, err);
-	if (r < 0)
-		return r;
-	diff = openat(layer->fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (diff < 0)
-		return fail_errno(err, "layer %s: open 'diff'", id);
-	r = diff_upper(diff,
-		&(struct diff_opts){
-			.opaque_xattr = overlay_opaque_xattr(o),
-			.lower_has_dir = lower_has_dir,
-			.ctx = &look,
-			.override_stat = o->options.has_force_mask,
-		},
-		to, err);
-	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
-}
-
-static int diff_naive(struct overlay *o, const char *id, const char *parent_id,
-	struct entry_sink *to, struct imbrex_error *err)
-{
-	AUTO_OVERLAY_VIEW new = OVERLAY_VIEW_INIT;
-	AUTO_OVERLAY_VIEW old = OVERLAY_VIEW_INIT;
-	int r;
-
-	r = overlay_view_open(o, id, &new, err);
-	if (r == 0 && parent_id)
-		r = overlay_view_open(o, parent_id, &old, err);
-	if (r < 0)
-		return r;
-	r = diff_trees(new.fd, old.fd, o->options.has_force_mask, to, err);
-	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
-}
-
-int overlay_diff(struct driver *d, const char *id, const struct id_maps *maps,
-	const char *parent_id, const struct id_maps *parent_maps, struct entry_sink *to,
-	struct imbrex_error *err)
-{
-	struct overlay *o = overlay_of(d);
-	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
-	int r;
-
-	r = is_direct_parent(o, id, parent_id, &layer, err);
-	if (r < 0)
-		return r;
-	if (r > 0 && !moves_content(o) && !is_dir_at(layer.fd, "diff1") &&
-		(o->config.read_only || overlay_probe_native_diff(o) > 0))
-		return diff_native(o, id, &layer, to, err);
-	return diff_naive(o, id, parent_id, to, err);
 }
 
 static int check_links(
@@ -326,7 +185,7 @@ int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
 		r = strv_add(ret, "Supports d_type=true");
 	if (r == 0)
 		r = strv_addf(ret, "Native Overlay Diff=%s",
-			truth(!moves_content(o) && overlay_probe_native_diff(o) > 0));
+			truth(!overlay_moves_content(o) && overlay_probe_native_diff(o) > 0));
 	if (r == 0)
 		r = strv_addf(ret, "Using metacopy=%s", truth(metacopy));
 	if (r == 0)

@@ -139,42 +139,75 @@ int tree_walk_new(int rootfd, struct tree_walk **ret, struct imbrex_error *err)
 	return 0;
 }
 
+static bool has_vanished(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
+/* Go down into the directory that was returned last, unless it is gone. */
+static int enter_last(struct tree_walk *w, struct imbrex_error *err)
+{
+	const char *name = strrchr(w->path, '/');
+	int r;
+
+	w->enter = false;
+	name = name ? name + 1 : w->path;
+	r = push_level(w, w->levels[w->n_levels - 1].fd, name, strlen(w->path));
+	if (r < 0 && !has_vanished(r))
+		return fail_code(err, r, "read directory '%s'", w->path);
+	return 0;
+}
+
+/* The level that has the next name, and its fd; NULL at the end. */
+static int next_level(struct tree_walk *w, struct level **ret, struct imbrex_error *err)
+{
+	for (;;) {
+		struct level *l = &w->levels[w->n_levels - 1];
+		int r = 0;
+
+		if (l->next < l->names.n) {
+			*ret = l;
+			r = reopen(w, l);
+			if (r == 0)
+				return 0;
+			if (!has_vanished(r))
+				return fail_code(err, r, "open directory '%s' again", w->path);
+		}
+		*ret = NULL;
+		if (w->n_levels == 1)
+			return 0;
+		pop_level(w);
+	}
+}
+
 int tree_walk_next(struct tree_walk *w, struct tree_item *ret, struct imbrex_error *err)
 {
-	struct level *l = &w->levels[w->n_levels - 1];
+	struct level *l;
 	const char *name;
 	size_t len, n;
 	int r;
 
-	if (w->enter) {
-		w->enter = false;
-		name = strrchr(w->path, '/');
-		name = name ? name + 1 : w->path;
-		r = push_level(w, l->fd, name, strlen(w->path));
-		if (r < 0)
-			return fail_code(err, r, "read directory '%s'", w->path);
-		l = &w->levels[w->n_levels - 1];
-	}
-	while (l->next == l->names.n) {
-		if (w->n_levels == 1)
-			return 0;
-		pop_level(w);
-		l = &w->levels[w->n_levels - 1];
-	}
-	r = reopen(w, l);
+	r = w->enter ? enter_last(w, err) : 0;
 	if (r < 0)
-		return fail_code(err, r, "open directory '%s' again", w->path);
-	name = l->names.items[l->next++];
-	len = l->path_len;
-	n = strlen(name);
-	if (len + 1 + n > LIMIT_PATH_BYTES)
-		return fail(err, IMBREX_ELIMIT, "path below '%.200s' is longer than %d bytes",
-			w->path, LIMIT_PATH_BYTES);
-	if (len)
-		w->path[len++] = '/';
-	memcpy(w->path + len, name, n + 1);
-	if (fstatat(l->fd, name, &ret->st, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_errno(err, "stat '%s'", w->path);
+		return r;
+	do {
+		r = next_level(w, &l, err);
+		if (r < 0 || !l)
+			return r;
+		name = l->names.items[l->next++];
+		len = l->path_len;
+		n = strlen(name);
+		if (len + 1 + n > LIMIT_PATH_BYTES)
+			return fail(err, IMBREX_ELIMIT,
+				"path below '%.200s' is longer than %d bytes", w->path,
+				LIMIT_PATH_BYTES);
+		w->path[len] = '/';
+		len += len != 0;
+		memcpy(w->path + len, name, n + 1);
+		r = fstatat(l->fd, name, &ret->st, AT_SYMLINK_NOFOLLOW);
+		if (r < 0 && errno != ENOENT)
+			return fail_errno(err, "stat '%s'", w->path);
+	} while (r < 0);
 	ret->path = w->path;
 	ret->name = w->path + len;
 	ret->dirfd = l->fd;

@@ -3,7 +3,8 @@
  * Everything below a directory, parents before children, names of one directory in byte order.
  *
  * new -> next* -> free. Never follows a symbolic link; any depth with a bounded number of fds;
- * memory grows with the directories on the current path only.
+ * memory grows with the directories on the current path only. What vanishes meanwhile is passed
+ * over: whoever must know whether the whole tree was taken away looks afterwards.
  * Threading: one thread per object. Errors: err.
  */
 #ifndef DRIVER_TREEWALK_H

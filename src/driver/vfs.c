@@ -421,23 +421,65 @@ static int vfs_open_file(struct driver *d, const char *id, const char *name, siz
 	return 0;
 }
 
-static int vfs_diff(struct driver *d, const char *id, const struct id_maps *maps,
-	const char *parent_id, const struct id_maps *parent_maps, struct entry_sink *to,
+/* Both trees; `old` stays closed if there is no other. */
+static int open_pair(struct driver *d, const char *id, const char *other, struct tree_pair *ret,
 	struct imbrex_error *err)
 {
-	AUTO_CLOSE int new = -EBADF;
-	AUTO_CLOSE int old = -EBADF;
-	int r;
+	int fd = open_layer(vfs_of(d), id, NULL, err);
 
-	new = open_layer(vfs_of(d), id, NULL, err);
-	if (new < 0)
-		return new;
-	if (parent_id) {
-		old = open_layer(vfs_of(d), parent_id, NULL, err);
-		if (old < 0)
-			return old;
-	}
-	r = diff_trees(new, old, false, to, err);
+	if (fd < 0)
+		return fd;
+	ret->new = fd;
+	if (!other)
+		return 0;
+	fd = open_layer(vfs_of(d), other, NULL, err);
+	if (fd < 0)
+		return fd;
+	ret->old = fd;
+	return 0;
+}
+
+static void close_pair(struct tree_pair *p)
+{
+	(void)close_fd(p->new);
+	(void)close_fd(p->old);
+}
+#define AUTO_PAIR __attribute__((cleanup(close_pair))) struct tree_pair
+
+static int vfs_diff(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
+	const struct id_maps *other_maps, struct entry_sink *to, struct imbrex_error *err)
+{
+	AUTO_PAIR p = { .new = -EBADF, .old = -EBADF, .maps = maps, .old_maps = other_maps };
+	int r = open_pair(d, id, other, &p, err);
+
+	if (r < 0)
+		return r;
+	r = diff_trees(&p, to, err);
+	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
+}
+
+static int vfs_changes(struct driver *d, const char *id, const struct id_maps *maps,
+	const char *other, const struct id_maps *other_maps, driver_change_fn fn, void *ctx,
+	struct imbrex_error *err)
+{
+	AUTO_PAIR p = { .new = -EBADF, .old = -EBADF, .maps = maps, .old_maps = other_maps };
+	int r = open_pair(d, id, other, &p, err);
+
+	if (r < 0)
+		return r;
+	r = changes_trees(&p, fn, ctx, err);
+	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
+}
+
+static int vfs_diff_size(
+	struct driver *d, const char *id, const char *other, int64_t *ret, struct imbrex_error *err)
+{
+	AUTO_PAIR p = { .new = -EBADF, .old = -EBADF };
+	int r = open_pair(d, id, other, &p, err);
+
+	if (r < 0)
+		return r;
+	r = size_of_difference(&p, ret, err);
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
 
@@ -563,6 +605,8 @@ const struct driver_ops vfs_ops = {
 	.unmount = vfs_unmount,
 	.open_file = vfs_open_file,
 	.diff = vfs_diff,
+	.changes = vfs_changes,
+	.diff_size = vfs_diff_size,
 	.list = vfs_list,
 	.exists = vfs_exists,
 	.sync_homes = vfs_sync_homes,
