@@ -56,7 +56,7 @@ struct imbrex_problem {
 	bool read_only;               /* in an additional store: cannot be repaired from here */
 	char *object; /* "layer <id>", "image <id>", "container <id>", "file <name>" */
 	char *about;  /* what of the object: the key of a document, the id of a layer, parent or
-			 image, a path with its change ("+/x" added, "-/x" gone, "*/x" changed);
+			 image, a path after its change (plus: added, minus: gone, star: changed);
 			 "" if nothing of the kind */
 	char *text;   /* what is wrong, one line */
 	char *action; /* what repair did, or would do; "" if nothing can be done */
