@@ -37,25 +37,23 @@ PUBLIC void imbrex_history_free(struct imbrex_history *history, size_t n)
 }
 
 /* Layer records of the image, base first: indexes into the table that is held. */
-static int layer_chain(struct imbrex_store *s, const char *image, size_t *ret, size_t *ret_n,
+static int layer_chain(struct imbrex_store *s, const char *image, struct found *ret, size_t *ret_n,
 	struct imbrex_error *err)
 {
-	struct json_span top;
-	size_t index;
-	ptrdiff_t at;
+	struct layer_walk w;
+	struct found f;
 	size_t n = 0;
 	size_t i;
 	int r;
 
-	r = store_find_image(s, image, &index, err);
+	r = store_find_image(s, image, &f, err);
 	if (r < 0)
 		return r;
-	top = record_plain(table_at(&s->images.t, index), IMAGE_LAYER);
-	at = top.len ? table_find_id(&s->layers.t, top.at, top.len) : -1;
-	for (; at >= 0 && n < LIMIT_IMAGE_LAYERS; at = layer_parent(s, (size_t)at))
-		ret[n++] = (size_t)at;
+	layer_walk(s, record_plain(found_record(&f), IMAGE_LAYER), &w);
+	for (; w.more && n < LIMIT_IMAGE_LAYERS; layer_walk_next(s, &w))
+		ret[n++] = w.at;
 	for (i = 0; i < n / 2; i++) {
-		size_t swap = ret[i];
+		struct found swap = ret[i];
 
 		ret[i] = ret[n - 1 - i];
 		ret[n - 1 - i] = swap;
@@ -69,17 +67,17 @@ static char *text_or_empty(const char *text)
 	return strdup(text ? text : "");
 }
 
-static int fill_history(struct imbrex_store *s, const struct oci_history *h, ptrdiff_t layer,
-	struct imbrex_history *ret)
+static int fill_history(
+	const struct oci_history *h, const struct found *layer, struct imbrex_history *ret)
 {
 	ret->created = text_or_empty(h->created);
 	ret->created_by = text_or_empty(h->created_by);
 	ret->comment = text_or_empty(h->comment);
 	ret->empty_layer = h->empty_layer;
 	ret->size_bytes = h->empty_layer ? 0 : -1;
-	if (layer >= 0) {
-		ret->layer = record_text(table_at(&s->layers.t, layer), LAYER_ID);
-		ret->size_bytes = record_int(table_at(&s->layers.t, layer), LAYER_DIFF_SIZE, 0);
+	if (layer) {
+		ret->layer = record_text(found_record(layer), LAYER_ID);
+		ret->size_bytes = record_int(found_record(layer), LAYER_DIFF_SIZE, 0);
 	} else {
 		ret->layer = strdup("");
 	}
@@ -91,7 +89,7 @@ PUBLIC int imbrex_image_history(struct imbrex_store *s, const char *image,
 {
 	AUTO_OCI_CONFIG config = { 0 };
 	AUTO_HOLD hold = HOLD_NONE;
-	size_t chain[LIMIT_IMAGE_LAYERS];
+	struct found chain[LIMIT_IMAGE_LAYERS];
 	struct imbrex_history *history;
 	size_t n_chain = 0;
 	size_t used = 0;
@@ -110,11 +108,11 @@ PUBLIC int imbrex_image_history(struct imbrex_store *s, const char *image,
 	if (!history)
 		return fail_nomem(err);
 	for (i = 0; i < config.n_history; i++) {
-		ptrdiff_t layer = -1;
+		const struct found *layer = NULL;
 
 		if (!config.history[i].empty_layer && used < n_chain)
-			layer = (ptrdiff_t)chain[used++];
-		if (fill_history(s, &config.history[i], layer, &history[i]) < 0) {
+			layer = &chain[used++];
+		if (fill_history(&config.history[i], layer, &history[i]) < 0) {
 			imbrex_history_free(history, i + 1);
 			return fail_nomem(err);
 		}

@@ -90,9 +90,10 @@ int fd_lock(int fd, enum lock_mode mode, bool wait)
 
 static int open_once(const struct file_lock *l)
 {
-	int flags = O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 
-	return openat(l->dirfd, l->path, flags | (l->read_only ? O_RDONLY : O_RDWR), 0644);
+	return openat(
+		l->dirfd, l->path, flags | (l->read_only ? O_RDONLY : O_RDWR | O_CREAT), 0644);
 }
 
 /* Makes the directories above the path; nothing if it has none. */
@@ -117,7 +118,7 @@ static int open_lock_file(const struct file_lock *l, struct imbrex_error *err)
 	int r;
 
 	fd = open_once(l);
-	if (fd < 0 && errno == ENOENT) {
+	if (fd < 0 && errno == ENOENT && !l->read_only) {
 		r = make_parent(l, err);
 		if (r < 0)
 			return wrap(err, r, "lock file '%s'", l->path);

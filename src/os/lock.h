@@ -63,12 +63,12 @@ struct file_lock {
 
 /*
  * Name a lock file, creating it (0644 less umask; a missing parent is made 0700 with mkdir -p)
- * if it is not there. Nothing is locked yet. The file must be a regular one: a FIFO or a link in
+ * if it is not there, unless read_only. Nothing is locked yet. The file must be a regular one: a FIFO or a link in
  * its place is refused.
  *
  * dirfd      borrowed until done; AT_FDCWD with an absolute path is fine
- * read_only  the store may not be writable: opened O_RDONLY, only LOCK_SHARED may be acquired
- * Errors     EPERM with errnum EROFS if the file is missing on a read-only file system
+ * read_only  nothing is written: opened O_RDONLY, only LOCK_SHARED may be acquired
+ * Errors     ENOENT if read_only and the file is missing
  */
 int file_lock_open(struct file_lock *l, int dirfd, const char *path, enum lock_rank rank,
 	bool read_only, struct imbrex_error *err) MUST_CHECK;

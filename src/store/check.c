@@ -81,9 +81,12 @@ static int problem(struct findings *f, const struct record_type *type, const cha
 	return add_problem(&f->report, format_text("%s %s", type->noun, id), text, false, err);
 }
 
-static bool is_published(struct store_table *t, struct json_span id)
+static bool is_published(
+	struct imbrex_store *s, const struct record_type *type, struct json_span id)
 {
-	return table_find_id(&t->t, id.at, id.len) >= 0;
+	struct found f;
+
+	return store_get(s, type, id.at, id.len, &f);
 }
 
 /* ---- layers ---------------------------------------------------------------------------- */
@@ -118,16 +121,13 @@ static int plan_hashing(
 }
 
 /* Whether the parents of a layer come to an end within the limit. */
-static bool chain_ends(struct imbrex_store *s, ptrdiff_t index)
+static bool chain_ends(struct imbrex_store *s, struct json_span top)
 {
-	size_t n;
+	struct layer_walk w;
 
-	for (n = 0; n <= LIMIT_IMAGE_LAYERS; n++) {
-		index = layer_parent(s, (size_t)index);
-		if (index < 0)
-			return true;
-	}
-	return false;
+	for (layer_walk(s, top, &w); w.more; layer_walk_next(s, &w))
+		continue;
+	return !w.endless;
 }
 
 static int check_layer(struct findings *f, ptrdiff_t number, struct imbrex_error *err)
@@ -147,13 +147,13 @@ static int check_layer(struct findings *f, ptrdiff_t number, struct imbrex_error
 	if (record_flag(rec, LAYER_FLAGS, "incomplete"))
 		return problem(f, &layer_records, id,
 			strdup("incomplete: its writer died; the next writer removes it"), err);
-	if (*parent && !is_published(&f->s->layers, record_plain(rec, LAYER_PARENT))) {
+	if (*parent && !is_published(f->s, &layer_records, record_plain(rec, LAYER_PARENT))) {
 		r = problem(f, &layer_records, id, format_text("its parent %s is missing", parent),
 			err);
 		if (r < 0)
 			return r;
 	}
-	if (!chain_ends(f->s, number)) {
+	if (!chain_ends(f->s, record_plain(rec, LAYER_ID))) {
 		r = problem(f, &layer_records, id,
 			format_text("more than %d layers are below it, or a circle",
 				LIMIT_IMAGE_LAYERS),
@@ -229,7 +229,7 @@ static int check_layer_of(struct findings *f, const struct record_type *type,
 {
 	struct json_span layer = record_plain(rec, field);
 
-	if (!layer.len || is_published(&f->s->layers, layer))
+	if (!layer.len || is_published(f->s, &layer_records, layer))
 		return 0;
 	return problem(f, type, id,
 		format_text("its layer %.*s is missing", (int)layer.len, layer.at), err);
@@ -262,7 +262,7 @@ static int check_container(struct findings *f, const struct record *rec, struct 
 		return problem(
 			f, &container_records, id, strdup("the id is not 64 hex digits"), err);
 	r = check_layer_of(f, &container_records, rec, id, CONTAINER_LAYER, err);
-	if (r == 0 && image.len && !is_published(&f->s->images, image))
+	if (r == 0 && image.len && !is_published(f->s, &image_records, image))
 		r = problem(f, &container_records, id,
 			format_text("its image %.*s is missing", (int)image.len, image.at), err);
 	return r < 0 ? r

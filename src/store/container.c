@@ -66,16 +66,16 @@ PUBLIC int imbrex_container_remove(
 	struct imbrex_store *s, const char *container, bool force, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
-	size_t index;
+	struct found f;
 	int r;
 
 	r = store_hold(s, HOLD_LAYERS_W | HOLD_IMAGES | HOLD_CONTAINERS_W, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find(s, &s->containers, container, &index, err);
+	r = store_find(s, &container_records, container, &f, err);
 	if (r < 0)
 		return r;
-	r = container_drop(s, index, force, err);
+	r = container_drop(s, f.index, force, err);
 	if (r < 0)
 		return wrap(err, r, "container %s", container);
 	/* The record goes first: a crash leaves a layer nobody names, never the other way round. */
@@ -105,13 +105,13 @@ static int find_base(struct imbrex_store *s, const char *image, struct new_conta
 {
 	AUTO_STRV names = { 0 };
 	struct record *rec;
-	size_t index;
+	struct found f;
 	int r;
 
-	r = store_find_image(s, image, &index, err);
+	r = store_find_image(s, image, &f, err);
 	if (r < 0)
 		return r;
-	rec = table_at(&s->images.t, index);
+	rec = found_record(&f);
 	if (record_list(rec, IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
 	new_container_done(c);
@@ -183,6 +183,7 @@ static int check_new(struct imbrex_store *s, const struct new_container *c, cons
 	struct imbrex_error *err)
 {
 	ptrdiff_t holder = name ? table_find_name(&s->containers.t, name) : -1;
+	struct found below;
 
 	if (holder >= 0) {
 		AUTO_FREE char *id = record_text(table_at(&s->containers.t, holder), CONTAINER_ID);
@@ -190,7 +191,7 @@ static int check_new(struct imbrex_store *s, const struct new_container *c, cons
 		return fail(err, IMBREX_EEXIST, "container name '%s' is taken by container %s",
 			name, id ? id : "?");
 	}
-	if (*c->parent && table_find_id(&s->layers.t, c->parent, strlen(c->parent)) < 0)
+	if (*c->parent && !store_get(s, &layer_records, c->parent, strlen(c->parent), &below))
 		return fail(err, IMBREX_EBUSY, "image %s lost its layers meanwhile", c->image);
 	return 0;
 }
@@ -330,7 +331,7 @@ static int fill_container(
 	AUTO_STRV names = { 0 };
 	AUTO_STRV image_names = { 0 };
 	struct mount_record *mount;
-	ptrdiff_t image;
+	struct found image;
 
 	ret->id = record_text(rec, CONTAINER_ID);
 	ret->image = record_text(rec, CONTAINER_IMAGE);
@@ -340,8 +341,8 @@ static int fill_container(
 		record_list(rec, CONTAINER_NAMES, &names) < 0)
 		return -ENOMEM;
 	ret->names = strings_take(&names);
-	image = *ret->image ? table_find_id(&s->images.t, ret->image, strlen(ret->image)) : -1;
-	if (image >= 0 && record_list(table_at(&s->images.t, image), IMAGE_NAMES, &image_names) < 0)
+	if (store_get(s, &image_records, ret->image, strlen(ret->image), &image) &&
+		record_list(found_record(&image), IMAGE_NAMES, &image_names) < 0)
 		return -ENOMEM;
 	ret->image_name = strdup(image_names.n ? image_names.items[0] : "");
 	ret->is_volatile =
@@ -401,17 +402,17 @@ PUBLIC int imbrex_container_find(
 	struct imbrex_store *s, const char *name, char **ret_id, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
-	size_t index;
+	struct found f;
 	char *id;
 	int r;
 
 	r = store_hold(s, HOLD_CONTAINERS, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find(s, &s->containers, name, &index, err);
+	r = store_find(s, &container_records, name, &f, err);
 	if (r < 0)
 		return r;
-	id = record_text(table_at(&s->containers.t, index), CONTAINER_ID);
+	id = record_text(found_record(&f), CONTAINER_ID);
 	if (!id)
 		return fail_nomem(err);
 	*ret_id = id;

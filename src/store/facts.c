@@ -15,9 +15,9 @@ static int add_counts(struct imbrex_store *s, struct strv *lines)
 {
 	int r;
 
-	r = strv_addf(lines, "Images=%zu", table_count(&s->images.t));
+	r = strv_addf(lines, "Images=%zu", store_count(s, &image_records));
 	if (r == 0)
-		r = strv_addf(lines, "Layers=%zu", table_count(&s->layers.t));
+		r = strv_addf(lines, "Layers=%zu", store_count(s, &layer_records));
 	if (r == 0)
 		r = strv_addf(lines, "Containers=%zu", table_count(&s->containers.t));
 	return r;
@@ -91,24 +91,24 @@ PUBLIC int imbrex_inspect(
 {
 	struct imbrex_error found = { 0 };
 	AUTO_HOLD hold = HOLD_NONE;
-	size_t index;
+	struct found f;
 	int r;
 
 	r = store_hold(s, HOLD_READ_ALL, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find(s, &s->containers, object, &index, &found);
+	r = store_find(s, &container_records, object, &f, &found);
 	if (r == 0)
-		return inspect_text("container", table_at(&s->containers.t, index), ret_json, err);
+		return inspect_text("container", found_record(&f), ret_json, err);
 	if (r == IMBREX_ENOENT) {
-		r = store_find_image(s, object, &index, &found);
+		r = store_find_image(s, object, &f, &found);
 		if (r == 0)
-			return inspect_text("image", table_at(&s->images.t, index), ret_json, err);
+			return inspect_text("image", found_record(&f), ret_json, err);
 	}
 	if (r == IMBREX_ENOENT) {
-		r = store_find(s, &s->layers, object, &index, &found);
+		r = store_find(s, &layer_records, object, &f, &found);
 		if (r == 0)
-			return inspect_text("layer", table_at(&s->layers.t, index), ret_json, err);
+			return inspect_text("layer", found_record(&f), ret_json, err);
 	}
 	if (r == IMBREX_ENOENT)
 		return fail(err, r, "no container, image or layer is called '%s'", object);

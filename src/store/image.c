@@ -16,6 +16,46 @@
 #include "store/container.h"
 #include "store/layer.h"
 
+/* ---- of additional stores -------------------------------------------------------------- */
+
+int image_adopt(struct imbrex_store *s, struct found *f, struct imbrex_error *err)
+{
+	const struct found from = *f;
+	const struct record *rec = found_record(&from);
+	AUTO_STRV keys = { 0 };
+	size_t index;
+	size_t i;
+	int r;
+
+	if (record_list(rec, IMAGE_BIG_DATA_NAMES, &keys) < 0)
+		return fail_nomem(err);
+	r = table_append(&s->images.t, rec->text, rec->len, PLACE_STABLE, err);
+	if (r < 0)
+		return r;
+	index = table_slots(&s->images.t) - 1;
+	s->images.dirty[PLACE_STABLE] = true;
+	/* Copies of layers with other owners belong to the store that has them. */
+	r = record_set(&s->images.t, index, IMAGE_MAPPED_LAYERS, NULL, err);
+	for (i = 0; r == 0 && i < keys.n; i++) {
+		AUTO_STR text = STR_INIT(LIMIT_CONFIG_BYTES);
+
+		r = bigdata_get(
+			s, from.t, from.index, keys.items[i], LIMIT_CONFIG_BYTES, &text, err);
+		if (r == 0)
+			r = bigdata_put(s, &s->images, index,
+				&(struct bigdata){
+					.key = keys.items[i],
+					.data = text.data,
+					.len = text.len,
+				},
+				1, err);
+	}
+	if (r < 0)
+		return r;
+	*f = (struct found){ .t = &s->images, .index = index };
+	return 0;
+}
+
 /* ---- names ----------------------------------------------------------------------------- */
 
 int image_complete_name(const char *name, char **ret, struct imbrex_error *err)
@@ -85,12 +125,22 @@ static int give_name(
 	return r < 0 ? r : record_set_list(t, index, IMAGE_NAMES_HISTORY, &history, err);
 }
 
+/* An image of our own, or one of an additional store whose record is copied first: names are ours.
+ */
+static int find_to_change(
+	struct imbrex_store *s, const char *name, struct found *ret, struct imbrex_error *err)
+{
+	int r = store_find_image(s, name, ret, err);
+
+	return r == 0 && ret->read_only ? image_adopt(s, ret, err) : r;
+}
+
 PUBLIC int imbrex_image_tag(
 	struct imbrex_store *s, const char *image, const char *name, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FREE char *full = NULL;
-	size_t index;
+	struct found f;
 	int r;
 
 	r = image_complete_name(name, &full, err);
@@ -99,10 +149,10 @@ PUBLIC int imbrex_image_tag(
 	r = store_hold(s, HOLD_IMAGES_W, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find_image(s, image, &index, err);
+	r = find_to_change(s, image, &f, err);
 	if (r < 0)
 		return r;
-	r = give_name(s, index, full, err);
+	r = give_name(s, f.index, full, err);
 	return r < 0 ? r : store_save(s, &s->images, err);
 }
 
@@ -138,22 +188,22 @@ PUBLIC int imbrex_image_untag(
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FREE char *own = NULL;
-	size_t index;
+	struct found f;
 	int r;
 
 	r = store_hold(s, HOLD_IMAGES_W, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find_image(s, image, &index, err);
+	r = find_to_change(s, image, &f, err);
 	if (r < 0)
 		return r;
 	if (name) {
-		r = own_name(s, index, name, &own, err);
+		r = own_name(s, f.index, name, &own, err);
 		if (r == 0)
-			r = take_name(s, index, own, err);
+			r = take_name(s, f.index, own, err);
 	} else {
 		s->images.dirty[0] = true;
-		r = record_set(&s->images.t, index, IMAGE_NAMES, NULL, err);
+		r = record_set(&s->images.t, f.index, IMAGE_NAMES, NULL, err);
 	}
 	return r < 0 ? r : store_save(s, &s->images, err);
 }
@@ -193,30 +243,27 @@ static int append_image(struct imbrex_store *s, const struct txn_image *image, c
 int image_put(struct imbrex_store *s, const struct txn_image *image, const char *layer,
 	struct imbrex_error *err)
 {
-	ptrdiff_t index;
+	struct found f;
 	size_t i;
 	int r;
 
-	index = table_find_id(&s->images.t, image->id, strlen(image->id));
-	if (index < 0) {
+	if (!store_get(s, &image_records, image->id, strlen(image->id), &f)) {
 		r = append_image(s, image, layer, err);
-		if (r < 0)
-			return r;
-		index = (ptrdiff_t)table_slots(&s->images.t) - 1;
+		f = (struct found){ .t = &s->images, .index = table_slots(&s->images.t) - 1 };
+	} else {
+		r = f.read_only ? image_adopt(s, &f, err) : 0;
 	}
-	if (image->name) {
-		r = give_name(s, (size_t)index, image->name, err);
-		if (r < 0)
-			return r;
-	}
+	if (r == 0 && image->name)
+		r = give_name(s, f.index, image->name, err);
+	if (r < 0)
+		return r;
 	for (i = 0; i < image->n_documents; i++) {
-		if (!record_list_has(table_at(&s->images.t, index), IMAGE_BIG_DATA_NAMES,
-			    image->documents[i].key))
+		if (!record_list_has(
+			    found_record(&f), IMAGE_BIG_DATA_NAMES, image->documents[i].key))
 			break;
 	}
 	if (i < image->n_documents) {
-		r = bigdata_put(
-			s, &s->images, (size_t)index, image->documents, image->n_documents, err);
+		r = bigdata_put(s, &s->images, f.index, image->documents, image->n_documents, err);
 		if (r < 0)
 			return r;
 		s->images.dirty[0] = true;
@@ -231,23 +278,22 @@ static int64_t image_size(struct imbrex_store *s, const struct record *rec, size
 {
 	struct json_span top = record_plain(rec, IMAGE_LAYER);
 	struct json_span sizes = record_raw(rec, IMAGE_BIG_DATA_SIZES);
-	ptrdiff_t i = top.len ? table_find_id(&s->layers.t, top.at, top.len) : -1;
-	int64_t total = top.len && i < 0 ? -1 : 0;
+	struct layer_walk w;
 	struct json_span key;
 	struct json_scan scan;
+	int64_t total;
 	int64_t value;
-	size_t n = 0;
 	int r;
 
-	for (; i >= 0 && n <= LIMIT_IMAGE_LAYERS; i = layer_parent(s, (size_t)i), n++) {
-		value = record_int(table_at(&s->layers.t, i), LAYER_DIFF_SIZE, 0);
+	layer_walk(s, top, &w);
+	for (total = top.len && !w.more ? -1 : 0; w.more; layer_walk_next(s, &w)) {
+		value = record_int(found_record(&w.at), LAYER_DIFF_SIZE, 0);
 		if (total < 0 || value < 0 || __builtin_add_overflow(total, value, &total))
 			total = -1;
 	}
-	/* A chain without an end is nobody's. */
-	if (i >= 0)
+	if (w.endless)
 		total = -1;
-	*ret_n_layers = n;
+	*ret_n_layers = w.n;
 	if (!sizes.len || total < 0)
 		return total;
 	json_scan_init(&scan, sizes.at, sizes.len);
@@ -299,18 +345,21 @@ PUBLIC int imbrex_images_list(
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_image *images;
+	struct found f;
 	size_t n = 0;
-	ptrdiff_t i;
+	bool more;
 	int r;
 
 	r = store_hold(s, HOLD_LAYERS | HOLD_IMAGES, &hold, err);
 	if (r < 0)
 		return r;
-	images = calloc(table_count(&s->images.t) + 1, sizeof(*images));
+	images = calloc(store_count(s, &image_records) + 1, sizeof(*images));
 	if (!images)
 		return fail_nomem(err);
-	for (i = table_next(&s->images.t, -1); i >= 0; i = table_next(&s->images.t, i)) {
-		if (fill_image(s, table_at(&s->images.t, (size_t)i), &images[n++]) < 0) {
+	for (more = store_first(s, &image_records, &f); more; more = store_next(s, &f)) {
+		if (store_is_shadowed(s, &f))
+			continue;
+		if (fill_image(s, found_record(&f), &images[n++]) < 0) {
 			imbrex_images_free(images, n);
 			return fail_nomem(err);
 		}
@@ -324,17 +373,17 @@ PUBLIC int imbrex_image_find(
 	struct imbrex_store *s, const char *name, char **ret_id, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
-	size_t index;
+	struct found f;
 	char *id;
 	int r;
 
 	r = store_hold(s, HOLD_IMAGES, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find_image(s, name, &index, err);
+	r = store_find_image(s, name, &f, err);
 	if (r < 0)
 		return r;
-	id = record_text(table_at(&s->images.t, index), IMAGE_ID);
+	id = record_text(found_record(&f), IMAGE_ID);
 	if (!id)
 		return fail_nomem(err);
 	*ret_id = id;
@@ -348,21 +397,21 @@ static int get_document(struct imbrex_store *s, const char *image, bool config, 
 	AUTO_STR text = STR_INIT(LIMIT_CONFIG_BYTES);
 	AUTO_FREE char *id = NULL;
 	AUTO_FREE char *key = NULL;
-	size_t index;
+	struct found f;
 	char *taken;
 	int r;
 
 	r = store_hold(s, HOLD_IMAGES, &hold, err);
 	if (r < 0)
 		return r;
-	r = store_find_image(s, image, &index, err);
+	r = store_find_image(s, image, &f, err);
 	if (r < 0)
 		return r;
-	id = record_text(table_at(&s->images.t, index), IMAGE_ID);
+	id = record_text(found_record(&f), IMAGE_ID);
 	key = id && config ? format_text("sha256:%s", id) : strdup("manifest");
 	if (!id || !key)
 		return fail_nomem(err);
-	r = bigdata_get(s, &s->images, index, key, LIMIT_CONFIG_BYTES, &text, err);
+	r = bigdata_get(s, f.t, f.index, key, LIMIT_CONFIG_BYTES, &text, err);
 	if (r < 0)
 		return r;
 	*ret_len = text.len;
@@ -491,28 +540,29 @@ PUBLIC int imbrex_image_remove(struct imbrex_store *s, const char *image, bool f
 	AUTO_FREE char *id = NULL;
 	AUTO_FREE char *own = NULL;
 	AUTO_STRV names = { 0 };
-	size_t index;
+	struct found f;
 	int r;
 
 	r = store_hold(s, HOLD_WRITE_ALL, &hold, err);
+	if (r == 0)
+		r = store_find_image(s, image, &f, err);
+	if (r == 0)
+		r = store_check_own(&f, err);
 	if (r < 0)
 		return r;
-	r = store_find_image(s, image, &index, err);
-	if (r < 0)
-		return r;
-	id = record_text(table_at(&s->images.t, index), IMAGE_ID);
-	if (!id || record_list(table_at(&s->images.t, index), IMAGE_NAMES, &names) < 0)
+	id = record_text(found_record(&f), IMAGE_ID);
+	if (!id || record_list(found_record(&f), IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
 	if (names.n > 1 && strncmp(id, image, strlen(image)) != 0) {
-		r = own_name(s, index, image, &own, err);
+		r = own_name(s, f.index, image, &own, err);
 		if (r == 0)
-			r = take_name(s, index, own, err);
+			r = take_name(s, f.index, own, err);
 		if (r == 0)
 			r = store_save(s, &s->images, err);
 		if (r == 0 && strv_take(&untagged, take_ptr(own)) < 0)
 			r = fail_nomem(err);
 	} else {
-		r = drop_image(s, index, force, &untagged, &layers, err);
+		r = drop_image(s, f.index, force, &untagged, &layers, err);
 		if (r == 0 && strv_take(&images, take_ptr(id)) < 0)
 			r = fail_nomem(err);
 	}

@@ -12,6 +12,12 @@
 int image_put(struct imbrex_store *s, const struct txn_image *image, const char *layer,
 	struct imbrex_error *err) MUST_CHECK;
 
+/*
+ * Copy the record and documents of an image of an additional store into our own table, where its
+ * names can be changed; *f is the copy then. The caller holds images exclusively, and saves.
+ */
+int image_adopt(struct imbrex_store *s, struct found *f, struct imbrex_error *err) MUST_CHECK;
+
 /* Full local reference of a name as podman completes it ("a" is localhost/a:latest). */
 int image_complete_name(const char *name, char **ret, struct imbrex_error *err) MUST_CHECK;
 

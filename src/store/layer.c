@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int fill_layer(struct imbrex_store *s, const struct record *r, struct imbrex_layer *ret)
+#include "base/limits.h"
+
+static int fill_layer(struct imbrex_store *s, const struct found *f, struct imbrex_layer *ret)
 {
+	const struct record *r = found_record(f);
 	struct mount_record *mount;
 	AUTO_STRV names = { 0 };
 
@@ -27,6 +30,7 @@ static int fill_layer(struct imbrex_store *s, const struct record *r, struct imb
 		record_int(r, LAYER_COMPRESSED_SIZE, *ret->compressed_digest ? 0 : -1);
 	ret->compression = (int)record_int(r, LAYER_COMPRESSION, 0);
 	ret->incomplete = record_flag(r, LAYER_FLAGS, "incomplete");
+	ret->read_only = f->read_only;
 	mount = store_mount_find(s, ret->id);
 	ret->mount_count = mount ? mount->count : 0;
 	ret->mount_path = strdup(mount ? mount->path : "");
@@ -71,8 +75,9 @@ PUBLIC int imbrex_layers_list(
 {
 	AUTO_HOLD hold = HOLD_NONE;
 	struct imbrex_layer *layers;
+	struct found f;
 	size_t n = 0;
-	ptrdiff_t i;
+	bool more;
 	int r;
 
 	r = store_hold(s, HOLD_LAYERS, &hold, err);
@@ -81,11 +86,11 @@ PUBLIC int imbrex_layers_list(
 	r = store_mounts_load(s, err);
 	if (r < 0)
 		return r;
-	layers = calloc(table_count(&s->layers.t) + 1, sizeof(*layers));
+	layers = calloc(store_count(s, &layer_records) + 1, sizeof(*layers));
 	if (!layers)
 		return fail_nomem(err);
-	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
-		if (fill_layer(s, table_at(&s->layers.t, (size_t)i), &layers[n++]) < 0) {
+	for (more = store_first(s, &layer_records, &f); more; more = store_next(s, &f)) {
+		if (fill_layer(s, &f, &layers[n++]) < 0) {
 			imbrex_layers_free(layers, n);
 			return fail_nomem(err);
 		}
@@ -95,11 +100,27 @@ PUBLIC int imbrex_layers_list(
 	return 0;
 }
 
-ptrdiff_t layer_parent(struct imbrex_store *s, size_t index)
+bool layer_parent(struct imbrex_store *s, const struct found *layer, struct found *ret)
 {
-	struct json_span parent = record_plain(table_at(&s->layers.t, index), LAYER_PARENT);
+	struct json_span parent = record_plain(found_record(layer), LAYER_PARENT);
 
-	return parent.len ? table_find_id(&s->layers.t, parent.at, parent.len) : -1;
+	return store_get(s, &layer_records, parent.at, parent.len, ret);
+}
+
+void layer_walk(struct imbrex_store *s, struct json_span top, struct layer_walk *w)
+{
+	*w = (struct layer_walk){ .n = 0 };
+	w->more = store_get(s, &layer_records, top.at, top.len, &w->at);
+}
+
+void layer_walk_next(struct imbrex_store *s, struct layer_walk *w)
+{
+	struct found above = w->at;
+
+	w->n++;
+	w->more = layer_parent(s, &above, &w->at);
+	w->endless = w->more && w->n > LIMIT_IMAGE_LAYERS;
+	w->more = w->more && !w->endless;
 }
 
 bool layer_has_children(struct imbrex_store *s, const char *id)

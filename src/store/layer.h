@@ -8,10 +8,23 @@
 
 #include "store/store.h"
 
-/* Index of the layer below, -1 if there is none (or its record is missing). */
-ptrdiff_t layer_parent(struct imbrex_store *s, size_t index);
+/* The layer below, in whichever store; false if there is none (or its record is missing). */
+bool layer_parent(struct imbrex_store *s, const struct found *layer, struct found *ret);
+/*
+ * The chain of layers from the one with id `top` down, across stores:
+ *	for (layer_walk(s, top, &w); w.more; layer_walk_next(s, &w)) … found_record(&w.at) …
+ */
+struct layer_walk {
+	struct found at; /* valid if `more` */
+	size_t n;        /* layers above this one; past the end: of all */
+	bool more;
+	bool endless; /* the chain was cut at LIMIT_IMAGE_LAYERS: nobody's */
+};
+void layer_walk(struct imbrex_store *s, struct json_span top, struct layer_walk *w);
+void layer_walk_next(struct imbrex_store *s, struct layer_walk *w);
+/* A layer of our own stands on it. */
 bool layer_has_children(struct imbrex_store *s, const char *id);
-/* An image or a container names it. Needs images and containers. */
+/* An image or a container of our own names it. Needs images and containers. */
 bool layer_is_used(struct imbrex_store *s, const char *id);
 /* Record out of the table; its files follow when the caller saves the table. */
 int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err) MUST_CHECK;

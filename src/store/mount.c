@@ -18,11 +18,11 @@ static int layer_of(struct imbrex_store *s, const char *object, char **ret_layer
 {
 	struct imbrex_error not_container = { 0 };
 	const struct record *rec;
-	size_t index;
+	struct found f;
 	int r;
 
 	*ret_volatile = false;
-	r = store_find(s, &s->containers, object, &index, &not_container);
+	r = store_find(s, &container_records, object, &f, &not_container);
 	*ret_image = r < 0;
 	if (r == IMBREX_EINVAL) {
 		if (err)
@@ -30,16 +30,16 @@ static int layer_of(struct imbrex_store *s, const char *object, char **ret_layer
 		return r;
 	}
 	if (r == 0) {
-		rec = table_at(&s->containers.t, index);
+		rec = found_record(&f);
 		*ret_volatile = record_flag(rec, CONTAINER_FLAGS, "Volatile");
 		*ret_layer = record_text(rec, CONTAINER_LAYER);
 	} else {
-		r = store_find_image(s, object, &index, err);
+		r = store_find_image(s, object, &f, err);
 		if (r == IMBREX_ENOENT)
 			return fail(err, r, "no container and no image is called '%s'", object);
 		if (r < 0)
 			return r;
-		*ret_layer = record_text(table_at(&s->images.t, index), IMAGE_LAYER);
+		*ret_layer = record_text(found_record(&f), IMAGE_LAYER);
 	}
 	if (!*ret_layer)
 		return fail_nomem(err);
@@ -91,15 +91,15 @@ static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only
 	AUTO_FREE char *label = NULL;
 	AUTO_FREE char *path = NULL;
 	struct mount_record *m;
-	ptrdiff_t at;
+	struct found f;
 	bool mounted;
 	int count;
 	int r;
 
-	at = table_find_id(&s->layers.t, layer, strlen(layer));
-	if (at < 0)
-		return fail(err, IMBREX_ENOENT, "layer %s is not in the store", layer);
-	label = record_text(table_at(&s->layers.t, at), LAYER_MOUNTLABEL);
+	if (!store_get(s, &layer_records, layer, strlen(layer), &f))
+		return fail_reason(err, IMBREX_ENOENT, IMBREX_REASON_LAYER_UNKNOWN,
+			"layer %s is not in the store", layer);
+	label = record_text(found_record(&f), LAYER_MOUNTLABEL);
 	if (!label)
 		return fail_nomem(err);
 	how.label = label;

@@ -168,6 +168,21 @@ int store_fail_read_only(const struct imbrex_store *s, struct imbrex_error *err)
 	return hint(err, r, "mount it read-write, or name another store with --root");
 }
 
+static int hold_additional(
+	struct imbrex_store *s, const struct record_type *type, struct imbrex_error *err)
+{
+	struct store_table *t;
+	size_t n;
+	int r = 0;
+
+	for (n = 1; r == 0 && (t = store_tables(s, type, n)); n++) {
+		r = hold_table(t, LOCK_SHARED, err);
+		if (r < 0)
+			r = wrap(err, r, "additional image store '%s'", s->additional[n - 1].root);
+	}
+	return r;
+}
+
 static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_error *err)
 {
 	int r = 0;
@@ -181,9 +196,13 @@ static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_err
 			&s->layers, bits & HOLD_LAYERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
 	if (r == 0 && (bits & HOLD_LAYERS_W))
 		r = drop_incomplete(s, err);
+	if (r == 0 && (bits & (HOLD_LAYERS | HOLD_LAYERS_W)))
+		r = hold_additional(s, &layer_records, err);
 	if (r == 0 && (bits & (HOLD_IMAGES | HOLD_IMAGES_W)))
 		r = hold_table(
 			&s->images, bits & HOLD_IMAGES_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
+	if (r == 0 && (bits & (HOLD_IMAGES | HOLD_IMAGES_W)))
+		r = hold_additional(s, &image_records, err);
 	if (r == 0 && (bits & (HOLD_CONTAINERS | HOLD_CONTAINERS_W)))
 		r = hold_table(&s->containers,
 			bits & HOLD_CONTAINERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
@@ -205,11 +224,16 @@ int store_hold(
 void store_release(struct store_hold *h)
 {
 	struct imbrex_store *s = h->s;
+	size_t i;
 
 	if (!s)
 		return;
 	file_lock_release(&s->containers.lock);
+	for (i = s->n_additional; i-- > 0;)
+		file_lock_release(&s->additional[i].images.lock);
 	file_lock_release(&s->images.lock);
+	for (i = s->n_additional; i-- > 0;)
+		file_lock_release(&s->additional[i].layers.lock);
 	file_lock_release(&s->layers.lock);
 	file_lock_release(&s->graph_lock);
 	h->s = NULL;
@@ -294,14 +318,20 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 {
 	AUTO_FREE char *mounts_lock = NULL;
 	const char *name = s->driver->ops->name;
+	const struct table_home home = { .fd = s->graphfd,
+		.path = s->config.graphroot,
+		.driver = name,
+		.read_only = s->read_only };
 	int r;
 
-	r = store_table_open(s, &s->layers, "layers", "layers.lock", LOCK_LAYERS, err);
+	r = store_table_open(&s->layers, &home, "layers", "layers.lock", LOCK_LAYERS, err);
 	if (r == 0)
-		r = store_table_open(s, &s->images, "images", "images.lock", LOCK_IMAGES, err);
+		r = store_table_open(&s->images, &home, "images", "images.lock", LOCK_IMAGES, err);
 	if (r == 0)
-		r = store_table_open(
-			s, &s->containers, "containers", "containers.lock", LOCK_CONTAINERS, err);
+		r = store_table_open(&s->containers, &home, "containers", "containers.lock",
+			LOCK_CONTAINERS, err);
+	if (r == 0)
+		r = store_additional_open(s, err);
 	if (r < 0)
 		return r;
 	s->run_layers_dir = format_text("%s-layers", name);
@@ -391,6 +421,7 @@ PUBLIC void imbrex_store_close(struct imbrex_store *s)
 	if (!s)
 		return;
 	store_mounts_forget(s);
+	store_additional_close(s);
 	store_table_close(&s->containers);
 	store_table_close(&s->images);
 	store_table_close(&s->layers);

@@ -48,6 +48,23 @@ struct store_table {
 	struct strv dropped; /* ids whose records were removed: their files go after the save */
 };
 
+/* A store that is only read: another graph root that has images, and layers for ours to stand on.
+ * Nothing of it is ever written, lock files included. */
+struct additional_store {
+	char *root; /* owned; absolute */
+	int fd;     /* owned; the root */
+	struct store_table layers;
+	struct store_table images;
+};
+
+/* Where a record is. Good until the locks are released or records of that table are removed. */
+struct found {
+	struct store_table *t;
+	size_t index;   /* number in t */
+	size_t store;   /* 0 our own, else an additional one */
+	bool read_only; /* it cannot be changed */
+};
+
 struct mount_record {
 	char *id;   /* owned */
 	char *path; /* owned */
@@ -69,6 +86,9 @@ struct imbrex_store {
 	struct store_table layers;
 	struct store_table images;
 	struct store_table containers;
+	struct additional_store
+		*additional; /* owned array; in the order in which they are searched */
+	size_t n_additional;
 	char *run_layers_dir;        /* owned; "overlay-layers" below runroot */
 	struct mount_record *mounts; /* owned; valid while layers are held */
 	size_t n_mounts;
@@ -78,8 +98,8 @@ struct imbrex_store {
 
 enum hold_bits {
 	HOLD_GRAPH = 1 << 0,
-	HOLD_LAYERS = 1 << 1,   /* shared */
-	HOLD_LAYERS_W = 1 << 2, /* exclusive */
+	HOLD_LAYERS = 1 << 1,   /* shared; also of additional stores */
+	HOLD_LAYERS_W = 1 << 2, /* exclusive; of additional stores shared */
 	HOLD_IMAGES = 1 << 3,
 	HOLD_IMAGES_W = 1 << 4,
 	HOLD_CONTAINERS = 1 << 5,
@@ -133,12 +153,39 @@ int store_mounts_load(struct imbrex_store *s, struct imbrex_error *err) MUST_CHE
 int store_mount_set(struct imbrex_store *s, const char *id, const char *path, int count,
 	struct imbrex_error *err) MUST_CHECK;
 
-/* Index in the table by id, name or prefix; ENOENT or EINVAL (ambiguous) with the noun. */
-int store_find(struct imbrex_store *s, struct store_table *t, const char *name, size_t *ret_index,
+/*
+ * Lookup. A kind is named by its record type (&layer_records, …); its tables are our own and then
+ * those of the additional stores, in order. The caller holds the kind's lock.
+ */
+
+/* The n-th table of a kind, 0 being our own; NULL past the last. */
+struct store_table *store_tables(struct imbrex_store *s, const struct record_type *type, size_t n);
+/* By full id. */
+bool store_get(struct imbrex_store *s, const struct record_type *type, const char *id, size_t len,
+	struct found *ret);
+/*
+ * By id, name or unique beginning of an id, as it stands.
+ * Errors ENOENT, and EINVAL for the beginning of several ids; both with the noun and the reason
+ *        LAYER_UNKNOWN, IMAGE_UNKNOWN or CONTAINER_UNKNOWN.
+ */
+int store_find(struct imbrex_store *s, const struct record_type *type, const char *name,
+	struct found *ret, struct imbrex_error *err) MUST_CHECK;
+/* As store_find() for images, with names completed as podman does. */
+int store_find_image(struct imbrex_store *s, const char *name, struct found *ret,
 	struct imbrex_error *err) MUST_CHECK;
-/* As store_find() in images, with names completed as podman does. */
-int store_find_image(struct imbrex_store *s, const char *name, size_t *ret_index,
-	struct imbrex_error *err) MUST_CHECK;
+/* All records of a kind: for (more = store_first(s, type, &f); more; more = store_next(s, &f)). */
+bool store_first(struct imbrex_store *s, const struct record_type *type, struct found *ret);
+bool store_next(struct imbrex_store *s, struct found *f);
+size_t store_count(struct imbrex_store *s, const struct record_type *type);
+/* A store that comes earlier has a record of the same id: this one does not count. */
+bool store_is_shadowed(struct imbrex_store *s, const struct found *f);
+/* EPERM (reason READ_ONLY) if what was found cannot be changed here. */
+int store_check_own(const struct found *f, struct imbrex_error *err) MUST_CHECK;
+
+static inline struct record *found_record(const struct found *f)
+{
+	return table_at(&f->t->t, f->index);
+}
 
 /* "2026-11-20T18:49:11.50329627Z", now. */
 #define STORE_TIME_MAX 40

@@ -290,34 +290,39 @@ void store_table_init(struct store_table *t, const struct record_type *type, con
 	t->places[PLACE_VOLATILE].file = volatile_file;
 }
 
-int store_table_open(struct imbrex_store *s, struct store_table *t, const char *kind,
+int store_table_open(struct store_table *t, const struct table_home *home, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err)
 {
 	AUTO_FREE char *lock_path = NULL;
+	struct imbrex_error why = { 0 };
 	int r;
 
-	t->dir = format_text("%s-%s", s->driver->ops->name, kind);
+	t->dir = format_text("%s-%s", home->driver, kind);
 	if (!t->dir)
 		return fail_nomem(err);
-	if (!s->read_only) {
-		r = mkdirs_at(s->graphfd, t->dir, 0700, err);
+	if (!home->read_only) {
+		r = mkdirs_at(home->fd, t->dir, 0700, err);
 		if (r < 0)
 			return r;
 	}
-	t->dirfd = openat(s->graphfd, t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	t->dirfd = openat(home->fd, t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (t->dirfd < 0) {
-		if (errno == ENOENT && s->read_only)
+		if (errno == ENOENT && home->read_only)
 			return 0;
-		return fail_errno(err, "open '%s/%s'", s->config.graphroot, t->dir);
+		return fail_errno(err, "open '%s/%s'", home->path, t->dir);
 	}
 	t->places[PLACE_STABLE].dirfd = t->dirfd;
 	t->places[PLACE_VOLATILE].dirfd = t->dirfd;
 	lock_path = format_text("%s/%s", t->dir, lock_name);
 	if (!lock_path)
 		return fail_nomem(err);
-	r = file_lock_open(&t->lock, s->graphfd, lock_path, rank, s->read_only, err);
-	if (r < 0 && s->read_only && (r == IMBREX_ENOENT || (err && err->errnum == EROFS)))
-		return 0; /* a dead store without lock files has no writers either */
+	r = file_lock_open(&t->lock, home->fd, lock_path, rank, home->read_only, &why);
+	/* A dead store without lock files has no writers either; nor has one of somebody else, if
+	 * we may not open what its writers lock. */
+	if (r < 0 && home->read_only && (r == IMBREX_ENOENT || r == IMBREX_EPERM))
+		return 0;
+	if (r < 0 && err)
+		*err = why;
 	return r;
 }
 

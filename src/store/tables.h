@@ -12,11 +12,22 @@
  * to write. */
 void store_table_init(struct store_table *t, const struct record_type *type, const char *file,
 	const char *volatile_file);
-int store_table_open(struct imbrex_store *s, struct store_table *t, const char *kind,
+/* The root that a table's directory lies in. */
+struct table_home {
+	int fd;             /* borrowed for the life of the table */
+	const char *path;   /* for messages */
+	const char *driver; /* "overlay" */
+	bool read_only;     /* nothing is made; what is missing is empty */
+};
+int store_table_open(struct store_table *t, const struct table_home *home, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err) MUST_CHECK;
 void store_table_close(struct store_table *t);
 /* Read the files again if they are not what is in memory. The caller holds the lock, if any. */
 int store_table_refresh(struct store_table *t, struct imbrex_error *err) MUST_CHECK;
 void store_mounts_forget(struct imbrex_store *s);
+
+/* The additional stores that the driver's options name. Needs our own tables to be open. */
+int store_additional_open(struct imbrex_store *s, struct imbrex_error *err) MUST_CHECK;
+void store_additional_close(struct imbrex_store *s);
 
 #endif

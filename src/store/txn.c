@@ -294,12 +294,13 @@ static int publish_layers(
 {
 	struct imbrex_store *s = txn->s;
 	struct driver_parent below = { 0 };
+	struct found f;
 	bool published = false;
 	size_t i;
 	int r;
 
 	for (i = 0; i < n; below.id = layers[i++].id) {
-		if (table_find_id(&s->layers.t, layers[i].id, strlen(layers[i].id)) >= 0) {
+		if (store_get(s, &layer_records, layers[i].id, strlen(layers[i].id), &f)) {
 			below.stage = NULL;
 			continue; /* another process was faster, or it was here before */
 		}
@@ -349,7 +350,7 @@ int store_have_layers(struct imbrex_store *s, const char *const *ids, size_t n, 
 	struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
-	ptrdiff_t at;
+	struct found f;
 	size_t i;
 	int r;
 
@@ -357,9 +358,8 @@ int store_have_layers(struct imbrex_store *s, const char *const *ids, size_t n, 
 	if (r < 0)
 		return r;
 	for (i = 0; i < n; i++) {
-		at = table_find_id(&s->layers.t, ids[i], strlen(ids[i]));
-		ret_have[i] = at >= 0 &&
-			      !record_flag(table_at(&s->layers.t, at), LAYER_FLAGS, "incomplete");
+		ret_have[i] = store_get(s, &layer_records, ids[i], strlen(ids[i]), &f) &&
+			      !record_flag(found_record(&f), LAYER_FLAGS, "incomplete");
 	}
 	return 0;
 }

@@ -90,26 +90,35 @@ static int measure_layer(
 	return r;
 }
 
-/* The layer of a record and all below it, with a limit for chains without an end. */
-#define EACH_LAYER(s, at, n, top)                                                                 \
-	for ((n) = 0, (at) = (top).len ? table_find_id(&(s)->layers.t, (top).at, (top).len) : -1; \
-		(at) >= 0 && (n) <= LIMIT_IMAGE_LAYERS;                                           \
-		(at) = layer_parent((s), (size_t)(at)), (n)++)
+/* What is known of a layer. Those of additional stores take nothing here: none. */
+static struct use *use_of(struct use *uses, const struct found *layer)
+{
+	return layer->store ? NULL : &uses[layer->index];
+}
 
 static void count_users(struct imbrex_store *s, struct use *uses)
 {
-	size_t i, n;
-	ptrdiff_t at;
+	struct layer_walk w;
+	struct found f;
+	struct use *u;
+	bool more;
 
-	for (i = 0; i < s->images.t.n; i++) {
-		EACH_LAYER(s, at, n, record_plain(&s->images.t.records[i], IMAGE_LAYER))
-		uses[at].n_images++;
+	for (more = store_first(s, &image_records, &f); more; more = store_next(s, &f)) {
+		layer_walk(s, record_plain(found_record(&f), IMAGE_LAYER), &w);
+		for (; w.more; layer_walk_next(s, &w)) {
+			u = use_of(uses, &w.at);
+			if (u)
+				u->n_images++;
+		}
 	}
-	for (i = 0; i < s->containers.t.n; i++) {
-		EACH_LAYER(s, at, n, record_plain(&s->containers.t.records[i], CONTAINER_LAYER))
-		{
-			uses[at].n_containers++;
-			uses[at].is_writable = uses[at].is_writable || n == 0;
+	for (more = store_first(s, &container_records, &f); more; more = store_next(s, &f)) {
+		layer_walk(s, record_plain(found_record(&f), CONTAINER_LAYER), &w);
+		for (; w.more; layer_walk_next(s, &w)) {
+			u = use_of(uses, &w.at);
+			if (!u)
+				continue;
+			u->n_containers++;
+			u->is_writable = u->is_writable || w.n == 0;
 		}
 	}
 }
@@ -117,15 +126,15 @@ static void count_users(struct imbrex_store *s, struct use *uses)
 /* Fills one struct use for each layer; the caller holds all tables. ret: free(). */
 static int count_all(struct imbrex_store *s, struct use **ret, struct imbrex_error *err)
 {
-	AUTO_FREE struct use *uses = calloc(s->layers.t.n + 1, sizeof(*uses));
-	size_t i;
+	AUTO_FREE struct use *uses = calloc(table_slots(&s->layers.t) + 1, sizeof(*uses));
+	ptrdiff_t i;
 	int r;
 
 	if (!uses)
 		return fail_nomem(err);
 	count_users(s, uses);
-	for (i = 0; i < s->layers.t.n; i++) {
-		const struct record *rec = &s->layers.t.records[i];
+	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
+		const struct record *rec = table_at(&s->layers.t, (size_t)i);
 
 		uses[i].bytes = recorded_size(rec);
 		if (!uses[i].is_writable)
@@ -151,7 +160,7 @@ PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbre
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FREE struct use *uses = NULL;
 	struct imbrex_df df = { 0 };
-	size_t i;
+	ptrdiff_t i;
 	int r;
 
 	r = store_hold(s, HOLD_READ_ALL, &hold, err);
@@ -159,10 +168,10 @@ PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbre
 		r = count_all(s, &uses, err);
 	if (r < 0)
 		return r;
-	df.n_images = s->images.t.n;
-	df.n_containers = s->containers.t.n;
-	df.n_layers = s->layers.t.n;
-	for (i = 0; i < s->layers.t.n; i++) {
+	df.n_images = table_count(&s->images.t);
+	df.n_containers = table_count(&s->containers.t);
+	df.n_layers = table_count(&s->layers.t);
+	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
 		const struct use *u = &uses[i];
 
 		if (u->is_writable) {
@@ -208,21 +217,22 @@ static int name_object(
 	return ret->id && ret->name ? 0 : fail_nomem(err);
 }
 
-static int fill_image(struct imbrex_store *s, const struct use *uses, const struct record *rec,
+static int fill_image(struct imbrex_store *s, struct use *uses, const struct record *rec,
 	struct imbrex_df_object *ret, struct imbrex_error *err)
 {
-	ptrdiff_t at;
-	size_t n;
+	struct layer_walk w;
 
-	EACH_LAYER(s, at, n, record_plain(rec, IMAGE_LAYER))
-	{
-		const struct use *u = &uses[at];
+	layer_walk(s, record_plain(rec, IMAGE_LAYER), &w);
+	for (; w.more; layer_walk_next(s, &w)) {
+		const struct use *u = use_of(uses, &w.at);
 		/* Containers on this image's own top layer do not make a layer shared. */
-		int64_t *part = u->n_images > 1 ? &ret->shared_bytes : &ret->unique_bytes;
+		int64_t *part = u && u->n_images > 1 ? &ret->shared_bytes : &ret->unique_bytes;
 
+		if (!u)
+			continue;
 		ret->total_bytes = sum(ret->total_bytes, u->bytes);
 		*part = sum(*part, u->bytes);
-		ret->in_use = ret->in_use || (n == 0 && u->n_containers);
+		ret->in_use = ret->in_use || (w.n == 0 && u->n_containers);
 	}
 	return name_object(rec, ret, err);
 }
@@ -251,7 +261,8 @@ PUBLIC int imbrex_df_objects(struct imbrex_store *s, struct imbrex_df_object **r
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FREE struct use *uses = NULL;
 	struct imbrex_df_object *objects;
-	size_t i, n = 0;
+	size_t n = 0;
+	ptrdiff_t i;
 	int r;
 
 	r = store_hold(s, HOLD_READ_ALL, &hold, err);
@@ -261,13 +272,16 @@ PUBLIC int imbrex_df_objects(struct imbrex_store *s, struct imbrex_df_object **r
 		r = count_all(s, &uses, err);
 	if (r < 0)
 		return r;
-	objects = calloc(s->images.t.n + s->containers.t.n + 1, sizeof(*objects));
+	objects = calloc(
+		table_count(&s->images.t) + table_count(&s->containers.t) + 1, sizeof(*objects));
 	if (!objects)
 		return fail_nomem(err);
-	for (i = 0; r == 0 && i < s->images.t.n; i++)
-		r = fill_image(s, uses, &s->images.t.records[i], &objects[n++], err);
-	for (i = 0; r == 0 && i < s->containers.t.n; i++)
-		r = fill_container(s, uses, &s->containers.t.records[i], &objects[n++], err);
+	for (i = table_next(&s->images.t, -1); r == 0 && i >= 0; i = table_next(&s->images.t, i))
+		r = fill_image(s, uses, table_at(&s->images.t, (size_t)i), &objects[n++], err);
+	for (i = table_next(&s->containers.t, -1); r == 0 && i >= 0;
+		i = table_next(&s->containers.t, i))
+		r = fill_container(
+			s, uses, table_at(&s->containers.t, (size_t)i), &objects[n++], err);
 	if (r < 0) {
 		imbrex_df_objects_free(objects, n);
 		return r;

@@ -183,10 +183,11 @@ static int in_mounts(
 static int chain_of(
 	struct imbrex_store *s, const char *id, struct strv *ret, struct imbrex_error *err)
 {
-	ptrdiff_t at = table_find_id(&s->layers.t, id, strlen(id));
+	struct layer_walk w;
 
-	for (; at >= 0 && ret->n <= LIMIT_IMAGE_LAYERS; at = layer_parent(s, (size_t)at)) {
-		if (strv_take(ret, record_text(&s->layers.t.records[at], LAYER_ID)) < 0)
+	layer_walk(s, (struct json_span){ .at = id, .len = strlen(id) }, &w);
+	for (; w.more; layer_walk_next(s, &w)) {
+		if (strv_take(ret, record_text(found_record(&w.at), LAYER_ID)) < 0)
 			return fail_nomem(err);
 	}
 	return 0;
@@ -214,25 +215,24 @@ static int find_owner(struct imbrex_store *s, struct trail *t, struct imbrex_err
 
 static bool stands_on(struct imbrex_store *s, struct json_span top, const char *id)
 {
-	ptrdiff_t at = top.len ? table_find_id(&s->layers.t, top.at, top.len) : -1;
-	size_t n;
+	struct layer_walk w;
 
-	for (n = 0; at >= 0 && n <= LIMIT_IMAGE_LAYERS; n++) {
-		if (record_is(&s->layers.t.records[at], LAYER_ID, id))
+	for (layer_walk(s, top, &w); w.more; layer_walk_next(s, &w)) {
+		if (record_is(found_record(&w.at), LAYER_ID, id))
 			return true;
-		at = layer_parent(s, (size_t)at);
 	}
 	return false;
 }
 
 /* Ids of the records of a table that stand on layer `id`, or are `own`. */
-static int standing(struct imbrex_store *s, struct store_table *table, int layer_field,
+static int standing(struct imbrex_store *s, const struct record_type *type, int layer_field,
 	const char *id, const char *own, struct strv *ret)
 {
-	size_t i;
+	struct found f;
+	bool more;
 
-	for (i = 0; i < table->t.n; i++) {
-		const struct record *rec = &table->t.records[i];
+	for (more = store_first(s, type, &f); more; more = store_next(s, &f)) {
+		const struct record *rec = found_record(&f);
 
 		if (!(own && record_is(rec, RECORD_ID, own)) &&
 			!(id && stands_on(s, record_plain(rec, layer_field), id)))
@@ -277,11 +277,12 @@ static int answer(struct imbrex_store *s, const struct trail *t, struct imbrex_w
 	AUTO_STRV images = { 0 };
 	AUTO_STRV containers = { 0 };
 	struct imbrex_where w = { 0 };
-	bool recorded = !t->layer || table_find_id(&s->layers.t, t->layer, strlen(t->layer)) >= 0;
+	struct found f;
+	bool recorded = !t->layer || store_get(s, &layer_records, t->layer, strlen(t->layer), &f);
 
-	if (standing(s, &s->images, IMAGE_LAYER, t->layer, t->image, &images) < 0 ||
-		standing(s, &s->containers, CONTAINER_LAYER, t->layer, t->container, &containers) <
-			0)
+	if (standing(s, &image_records, IMAGE_LAYER, t->layer, t->image, &images) < 0 ||
+		standing(s, &container_records, CONTAINER_LAYER, t->layer, t->container,
+			&containers) < 0)
 		return fail_nomem(err);
 	w.layer = strdup(t->layer ? t->layer : "");
 	w.inside = strdup(t->inside ? t->inside : "");
