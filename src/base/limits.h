@@ -51,6 +51,8 @@
 #define LIMIT_JSON_DEPTH 64
 /* layers.json and its siblings: 50,000 layers are 16 MB. */
 #define LIMIT_RECORDS_BYTES (512u * 1024u * 1024u)
+/* One document kept beside a record, given on the command line: tables of contents take tens of MB. */
+#define LIMIT_DATA_ITEM_BYTES (256u * 1024u * 1024u)
 /* storage.conf, registries.conf, auth.json, netrc. */
 #define LIMIT_CONF_BYTES (1024u * 1024u)
 /* An image reference. */

@@ -56,7 +56,8 @@ enum operand_kind {
 	OPERAND_FILE,
 	OPERAND_PROGRAM,
 	OPERAND_VERB,
-	OPERAND_SHELL
+	OPERAND_SHELL,
+	OPERAND_PLUMBING /* a command of the plumbing face */
 };
 
 struct cli;
@@ -73,6 +74,9 @@ struct verb {
 	bool records;         /* prints records: --json has a meaning */
 	int failure;          /* exit status of our own failures; 0: 1, and 2 for usage */
 	int (*run)(struct cli *c, const void *args);
+	/* Instead of run: parses all that stands behind the verb by itself, --help too. argv[0] is
+	 * the verb. */
+	int (*run_raw)(struct cli *c, char **argv);
 };
 
 /* A heading of the list of verbs and what is under it. */
@@ -129,6 +133,9 @@ void cli_debug(const struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Become root of a user namespace if the caller is no root. Idempotent. */
 int cli_enter_userns(struct cli *c, struct imbrex_error *err) MUST_CHECK;
+/* Tell podman, buildah and ourselves, through the environment, that a user namespace is there
+ * already. uid, gid: the caller's outside of it. */
+int cli_mark_userns(unsigned int uid, unsigned int gid, struct imbrex_error *err) MUST_CHECK;
 /* Open the store that the global options name, entering a user namespace if that is needed. */
 int cli_open_store(struct cli *c, struct imbrex_store **ret, struct imbrex_error *err) MUST_CHECK;
 

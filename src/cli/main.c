@@ -3,6 +3,7 @@
  * One program, called by several names: the name chooses the face, the face has the verbs.
  *
  *   argv[0] ─▶ face ─▶ global options ─▶ verb ─▶ its options and operands ─▶ verb->run
+ *                 └─▶ another program's command line, whole
  *
  * Nothing is opened, probed or loaded before the verb is known: start-up is part of every command.
  */
@@ -14,21 +15,28 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/out.h"
+#include "cli/storage/storage.h"
 
-static const struct face *const faces[] = { &face_imbrex };
+/* Names of other programs whose command line we speak. Each parses it by itself. */
+static const struct {
+	const char *name;
+	int (*run)(struct cli *c, const char *program, char **argv);
+} other_faces[] = { { "containers-storage", plumbing_main } };
 
-/* A name that is nobody's is the first face's: links and copies may have any name. */
-static const struct face *choose_face(const char *path)
+/* A name that is nobody's is the native face's: links and copies may have any name. */
+static bool run_other_face(struct cli *c, char **argv, int *ret_status)
 {
-	const char *slash = path ? strrchr(path, '/') : NULL;
-	const char *name = slash ? slash + 1 : path;
+	const char *slash = strrchr(argv[0], '/');
+	const char *name = slash ? slash + 1 : argv[0];
 	size_t i;
 
-	for (i = 1; name && i < ARRAY_LEN(faces); i++) {
-		if (str_eq(faces[i]->name, name))
-			return faces[i];
+	for (i = 0; i < ARRAY_LEN(other_faces); i++) {
+		if (str_eq(other_faces[i].name, name)) {
+			*ret_status = other_faces[i].run(c, other_faces[i].name, argv);
+			return true;
+		}
 	}
-	return faces[0];
+	return false;
 }
 
 static void print_version(const struct cli *c)
@@ -98,6 +106,10 @@ static int dispatch(struct cli *c, int argc, char **argv)
 	c->verb = face_find(c->face, argv[0]);
 	if (!c->verb)
 		return face_unknown_verb(c, argv[0]);
+	if (c->verb->run_raw) {
+		argv[argc] = NULL;
+		return c->verb->run_raw(c, argv);
+	}
 	/* One byte more than nothing: calloc(0) may be NULL. */
 	args = calloc(1, c->verb->args_size + 1);
 	if (!args) {
@@ -141,14 +153,15 @@ static int start(struct cli *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cli c = {
-		.face = choose_face(argc > 0 ? argv[0] : NULL),
+		.face = &face_imbrex,
 		.was_root = geteuid() == 0,
 	};
 	const struct opt_set globals = { .opts = global_opts, .values = &c.globals };
 	struct imbrex_error err = { .status = 0 };
-	int status, r;
+	int status = EXIT_USAGE, r;
 
-	status = argc > 0 ? start(&c, argc - 1, argv + 1) : EXIT_USAGE;
+	if (argc > 0 && !run_other_face(&c, argv, &status))
+		status = start(&c, argc - 1, argv + 1);
 	opt_done(&globals);
 	r = out_finish(&err);
 	if (r < 0 && status == EXIT_SUCCESS)

@@ -213,6 +213,24 @@ int cli_enter_userns(struct cli *c, struct imbrex_error *err)
 	return 0;
 }
 
+static int set_id(const char *name, unsigned int id, struct imbrex_error *err)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%u", id);
+	return setenv(name, text, 1) < 0 ? fail_errno(err, "set %s", name) : 0;
+}
+
+int cli_mark_userns(unsigned int uid, unsigned int gid, struct imbrex_error *err)
+{
+	int r;
+
+	if (setenv("_CONTAINERS_USERNS_CONFIGURED", "done", 1) < 0)
+		return fail_errno(err, "set _CONTAINERS_USERNS_CONFIGURED");
+	r = set_id("_CONTAINERS_ROOTLESS_UID", uid, err);
+	return r < 0 ? r : set_id("_CONTAINERS_ROOTLESS_GID", gid, err);
+}
+
 int cli_open_store(struct cli *c, struct imbrex_store **ret, struct imbrex_error *err)
 {
 	const struct imbrex_store_opts opts = {

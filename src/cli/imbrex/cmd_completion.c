@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "cli/imbrex/verbs.h"
+#include "cli/storage/storage.h"
 
 /* What `__names` is asked for; NULL if the operand is no object of the store. */
 static const char *names_of(enum operand_kind kind)
@@ -24,6 +25,7 @@ static const char *names_of(enum operand_kind kind)
 	case OPERAND_PROGRAM:
 	case OPERAND_VERB:
 	case OPERAND_SHELL:
+	case OPERAND_PLUMBING:
 		return NULL;
 	}
 	return NULL;
@@ -36,6 +38,15 @@ static void print_verbs(const struct face *face)
 
 	for (i = 0; (v = face_verb_at(face, i)) != NULL; i++)
 		(void)printf("%s%s", i ? " " : "", v->name);
+}
+
+static void print_plumbing(void)
+{
+	const char *name;
+	size_t i;
+
+	for (i = 0; (name = plumbing_command_name(i)) != NULL; i++)
+		(void)printf("%s%s", i ? " " : "", name);
 }
 
 static void print_options(const struct opt *opts)
@@ -82,6 +93,11 @@ static void bash_operands(const struct face *face, const struct verb *v)
 		return;
 	case OPERAND_SHELL:
 		(void)fputs("words='bash zsh fish'", stdout);
+		return;
+	case OPERAND_PLUMBING:
+		(void)fputs("words='", stdout);
+		print_plumbing();
+		(void)fputs("'", stdout);
 		return;
 	case OPERAND_NONE:
 		(void)fputs("words=", stdout);
@@ -209,6 +225,11 @@ static void zsh_operands(const struct face *face, const struct verb *v)
 	case OPERAND_SHELL:
 		(void)fputs("'1:shell:(bash zsh fish)'", stdout);
 		return;
+	case OPERAND_PLUMBING:
+		(void)fputs("'1:command:(", stdout);
+		print_plumbing();
+		(void)fputs(")'", stdout);
+		return;
 	case OPERAND_NONE:
 		return;
 	}
@@ -291,7 +312,10 @@ static void fish_operands(const struct face *face, const struct verb *v)
 		(void)fputs(" -a 'bash zsh fish'\n", stdout);
 	} else {
 		(void)fputs(" -a '", stdout);
-		print_verbs(face);
+		if (v->kind == OPERAND_PLUMBING)
+			print_plumbing();
+		else
+			print_verbs(face);
 		(void)fputs("'\n", stdout);
 	}
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unshare: a program in the caller's user namespace, where mounts of the store stay while it runs.
- *
- * The environment tells podman, buildah and ourselves that the namespace is there already.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -10,14 +8,6 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "cli/imbrex/verbs.h"
-
-static int set_id(const char *name, unsigned int id, struct imbrex_error *err)
-{
-	char text[16];
-
-	(void)snprintf(text, sizeof(text), "%u", id);
-	return setenv(name, text, 1) < 0 ? fail_errno(err, "set %s", name) : 0;
-}
 
 static int run(struct cli *c, const void *args)
 {
@@ -38,12 +28,8 @@ static int run(struct cli *c, const void *args)
 	(void)snprintf(
 		fallback, sizeof(fallback), "%s", shell && shell[0] == '/' ? shell : "/bin/sh");
 	r = cli_enter_userns(c, &err);
-	if (r >= 0 && setenv("_CONTAINERS_USERNS_CONFIGURED", "done", 1) < 0)
-		r = fail_errno(&err, "set _CONTAINERS_USERNS_CONFIGURED");
 	if (r >= 0)
-		r = set_id("_CONTAINERS_ROOTLESS_UID", uid, &err);
-	if (r >= 0)
-		r = set_id("_CONTAINERS_ROOTLESS_GID", gid, &err);
+		r = cli_mark_userns(uid, gid, &err);
 	if (r < 0)
 		return cli_fail(c, &err);
 	(void)execvp(argv[0], argv);

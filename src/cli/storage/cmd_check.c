@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check: problems by object, in upstream's words where it has some. With --repair the library has
+ * repaired already what it could when they are printed.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "cli/storage/duration.h"
+#include "cli/storage/storage.h"
+#include "cli/storage/text.h"
+
+#define NS_PER_SEC (1000ll * 1000 * 1000)
+/* A problem's text is one line of ours. */
+#define LINE_MAX_BYTES (64u * 1024u)
+
+enum section {
+	SECTION_LAYERS = 0,
+	SECTION_RO_LAYERS,
+	SECTION_IMAGES,
+	SECTION_RO_IMAGES,
+	SECTION_CONTAINERS,
+	SECTION_OTHER, /* of the store itself: upstream has no place for it */
+	N_SECTIONS
+};
+
+static const struct {
+	const char *key, *title;
+} sections[N_SECTIONS] = {
+	[SECTION_LAYERS] = { "Layers", "layer" },
+	[SECTION_RO_LAYERS] = { "ROLayers", "read-only layer" },
+	[SECTION_IMAGES] = { "Images", "image" },
+	[SECTION_RO_IMAGES] = { "ROImages", "read-only image" },
+	[SECTION_CONTAINERS] = { "Containers", "container" },
+	[SECTION_OTHER] = { NULL, NULL },
+};
+
+struct report {
+	struct imbrex_problem *problems; /* owned */
+	size_t n;
+	const struct imbrex_problem **sorted; /* owned: by section, then id; else as they came */
+	size_t counts[N_SECTIONS];            /* objects with problems */
+	size_t unrepaired[N_SECTIONS];
+};
+
+static void report_done(struct report *r)
+{
+	imbrex_problems_free(r->problems, r->n);
+	free(r->sorted);
+}
+#define AUTO_REPORT __attribute__((cleanup(report_done))) struct report
+
+static enum section section_of(const struct imbrex_problem *p)
+{
+	switch (p->object_kind) {
+	case IMBREX_KIND_LAYER:
+		return p->read_only ? SECTION_RO_LAYERS : SECTION_LAYERS;
+	case IMBREX_KIND_IMAGE:
+		return p->read_only ? SECTION_RO_IMAGES : SECTION_IMAGES;
+	case IMBREX_KIND_CONTAINER:
+		return SECTION_CONTAINERS;
+	case IMBREX_KIND_ANY:
+		break;
+	}
+	return SECTION_OTHER;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct imbrex_problem *x = *(const struct imbrex_problem *const *)a;
+	const struct imbrex_problem *y = *(const struct imbrex_problem *const *)b;
+	int order = (int)section_of(x) - (int)section_of(y);
+
+	if (!order)
+		order = strcmp(x->id, y->id);
+	return order ? order : (x > y) - (x < y);
+}
+
+static bool same_object(const struct imbrex_problem *a, const struct imbrex_problem *b)
+{
+	return section_of(a) == section_of(b) && str_eq(a->id, b->id);
+}
+
+static int report_sort(struct report *r)
+{
+	size_t i;
+
+	r->sorted = calloc(r->n + 1, sizeof(*r->sorted));
+	if (!r->sorted)
+		return -ENOMEM;
+	for (i = 0; i < r->n; i++)
+		r->sorted[i] = &r->problems[i];
+	qsort(r->sorted, r->n, sizeof(*r->sorted), compare);
+	for (i = 0; i < r->n; i++) {
+		if (i == 0 || !same_object(r->sorted[i - 1], r->sorted[i]))
+			r->counts[section_of(r->sorted[i])]++;
+		r->unrepaired[section_of(r->sorted[i])] += !r->sorted[i]->repaired;
+	}
+	return 0;
+}
+
+/* ---- words ------------------------------------------------------------------------------- */
+
+/* What is said of which problem, and what stands before it. */
+struct wording {
+	const char *text;
+	enum {
+		OF_OBJECT = 0, /* "layer ID: " */
+		OF_DATA,       /* "image ID: data item "KEY": " */
+		OF_LAYER,      /* "image ID: layer ID: " */
+		OF_PATH,       /* "layer ID: +/path, " */
+		ONLY_LAYER,    /* "layer ID: ", of the other one */
+		ONLY_IMAGE     /* "image ID: ", of the other one */
+	} form;
+};
+
+static const struct wording wordings[IMBREX_PROBLEM_N] = {
+	[IMBREX_PROBLEM_LAYER_UNACCOUNTED] = { "layer in lower level storage driver not accounted "
+					       "for",
+		OF_OBJECT },
+	[IMBREX_PROBLEM_LAYER_UNREFERENCED] = { "layer not referenced by any images or containers",
+		OF_OBJECT },
+	[IMBREX_PROBLEM_PARENT_MISSING] = { "layer is missing", ONLY_LAYER },
+	[IMBREX_PROBLEM_CONTENT_DIGEST] = { "layer content incorrect digest", OF_OBJECT },
+	[IMBREX_PROBLEM_CONTENT_SIZE] = { "layer content incorrect size", OF_OBJECT },
+	[IMBREX_PROBLEM_CONTENT_MODIFIED] = { "layer content modified", OF_PATH },
+	[IMBREX_PROBLEM_CONTENT_MISSING] = { "layer content modified", OF_PATH },
+	[IMBREX_PROBLEM_LAYER_DATA_MISSING] = { "layer data item is missing", OF_DATA },
+	[IMBREX_PROBLEM_IMAGE_LAYER_MISSING] = { "image layer is missing", OF_LAYER },
+	[IMBREX_PROBLEM_IMAGE_DATA_MISSING] = { "image data item is missing", OF_DATA },
+	[IMBREX_PROBLEM_IMAGE_DATA_SIZE] = { "image data item has incorrect size", OF_DATA },
+	[IMBREX_PROBLEM_CONTAINER_IMAGE_MISSING] = { "image missing", ONLY_IMAGE },
+	[IMBREX_PROBLEM_CONTAINER_DATA_MISSING] = { "container data item is missing", OF_DATA },
+	[IMBREX_PROBLEM_CONTAINER_DATA_SIZE] = { "container data item has incorrect size",
+		OF_DATA },
+};
+
+static int put_about(struct str *line, int form, const char *about)
+{
+	int r;
+
+	switch (form) {
+	case OF_DATA:
+		r = str_puts(line, "data item ");
+		if (r == 0)
+			r = text_quote(line, about);
+		return r < 0 ? r : str_puts(line, ": ");
+	case OF_LAYER:
+		return str_printf(line, "layer %s: ", about);
+	case OF_PATH:
+		return str_printf(line, "%s, ", about);
+	}
+	return 0;
+}
+
+/* One line about one problem. */
+static int put_problem(struct str *line, const struct imbrex_problem *p)
+{
+	const char *title = sections[section_of(p)].title;
+	const char *about = p->about && *p->about ? p->about : NULL;
+	const struct wording *w = (size_t)p->kind < IMBREX_PROBLEM_N ? &wordings[p->kind] : NULL;
+	int r;
+
+	if (!title)
+		return str_printf(line, "%s: %s", p->object, p->text);
+	if (!w || !w->text)
+		return str_printf(line, "%s %s: %s", title, p->id, p->text);
+	if (about && (w->form == ONLY_LAYER || w->form == ONLY_IMAGE))
+		return str_printf(line, "%s %s: %s", w->form == ONLY_LAYER ? "layer" : "image",
+			about, w->text);
+	r = str_printf(line, "%s %s: ", title, p->id);
+	if (r == 0 && about)
+		r = put_about(line, (int)w->form, about);
+	else if (r == 0 && w->form != OF_OBJECT)
+		r = str_printf(line, "%s: ", p->text);
+	return r < 0 ? r : str_puts(line, w->text);
+}
+
+/* ---- output ------------------------------------------------------------------------------ */
+
+/* What upstream has no section for goes to stderr. */
+static int print_text(const struct report *r)
+{
+	AUTO_STR line = STR_INIT(LINE_MAX_BYTES);
+	const struct imbrex_problem *p;
+	const char *title;
+	size_t i;
+	int e;
+
+	for (i = 0; i < r->n; i++) {
+		p = r->sorted[i];
+		title = sections[section_of(p)].title;
+		str_clear(&line);
+		e = put_problem(&line, p);
+		if (e < 0 && e != -EFBIG)
+			return e;
+		if (title && (i == 0 || !same_object(r->sorted[i - 1], p)))
+			(void)printf("%s %s:\n", title, p->id);
+		(void)fprintf(title ? stdout : stderr, "%s%s\n", title ? " " : "", str_text(&line));
+	}
+	return 0;
+}
+
+/* Go encodes an error value as an empty object. */
+static void print_json(const struct report *r)
+{
+	size_t at = 0;
+	int s;
+
+	for (s = 0; s < SECTION_OTHER; s++) {
+		size_t first = at;
+
+		(void)printf("%c\"%s\":{", s ? ',' : '{', sections[s].key);
+		for (; at < r->n && (int)section_of(r->sorted[at]) == s; at++) {
+			if (at > first && same_object(r->sorted[at - 1], r->sorted[at])) {
+				(void)fputs(",{}", stdout);
+				continue;
+			}
+			(void)fputs(at > first ? "]," : "", stdout);
+			text_json(stdout, r->sorted[at]->id);
+			(void)fputs(":[{}", stdout);
+		}
+		(void)fputs(at > first ? "]}" : "}", stdout);
+	}
+	(void)puts("}");
+}
+
+static int summary(const struct plumbing *p, const struct report *r, struct imbrex_error *err)
+{
+	const size_t *n = r->counts;
+	bool force = p->flags.force;
+
+	if (p->flags.repair || force) {
+		/* What is left is told by the first that could not be repaired, or by counts of
+		 * what may not be touched. */
+		if (!n[SECTION_RO_LAYERS] && !n[SECTION_RO_IMAGES] &&
+			(force || !n[SECTION_CONTAINERS]))
+			return 0;
+		if (force)
+			return fail(err, IMBREX_EFAIL,
+				"%zu read-only layer errors, %zu read-only image errors",
+				n[SECTION_RO_LAYERS], n[SECTION_RO_IMAGES]);
+		return fail(err, IMBREX_EFAIL,
+			"%zu read-only layer errors, %zu read-only image errors, %zu container "
+			"errors",
+			n[SECTION_RO_LAYERS], n[SECTION_RO_IMAGES], n[SECTION_CONTAINERS]);
+	}
+	if (!n[SECTION_LAYERS] && !n[SECTION_RO_LAYERS] && !n[SECTION_IMAGES] &&
+		!n[SECTION_RO_IMAGES] && !n[SECTION_CONTAINERS])
+		return 0;
+	return fail(err, IMBREX_EFAIL,
+		"%zu layer errors, %zu read-only layer errors, %zu image errors, %zu read-only "
+		"image errors, %zu container errors",
+		n[SECTION_LAYERS], n[SECTION_RO_LAYERS], n[SECTION_IMAGES], n[SECTION_RO_IMAGES],
+		n[SECTION_CONTAINERS]);
+}
+
+/* The first that repairing should have mended and did not. */
+static const struct imbrex_problem *first_left(const struct plumbing *p, const struct report *r)
+{
+	enum section s;
+	size_t i;
+
+	for (i = 0; (p->flags.repair || p->flags.force) && i < r->n; i++) {
+		s = section_of(r->sorted[i]);
+		if (!r->sorted[i]->repaired && !r->sorted[i]->read_only &&
+			(s != SECTION_CONTAINERS || p->flags.force))
+			return r->sorted[i];
+	}
+	return NULL;
+}
+
+static int conclude(const struct plumbing *p, const struct report *r, struct imbrex_error *err)
+{
+	const struct imbrex_problem *left = first_left(p, r);
+	int e;
+
+	if (left)
+		return fail(err, IMBREX_EFAIL, "%s: %s%s%s", left->object, left->text,
+			*left->action ? "; " : "", left->action);
+	e = summary(p, r, err);
+	if (e < 0)
+		return e;
+	return r->unrepaired[SECTION_OTHER] ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run_check(struct plumbing *p, struct imbrex_error *err)
+{
+	struct imbrex_check_opts opts = {
+		.repair = p->flags.repair || p->flags.force,
+		.quick = p->flags.quiet,
+		.force = p->flags.force,
+	};
+	AUTO_REPORT report = { .n = 0 };
+	int64_t ns = 0;
+	int r;
+
+	if (p->flags.max_age && *p->flags.max_age) {
+		r = duration_parse(p->flags.max_age, &ns, err);
+		if (r < 0)
+			return r;
+		opts.max_age_sec = ns < NS_PER_SEC ? -1 : ns / NS_PER_SEC;
+	}
+	r = imbrex_check(p->store, &opts, &report.problems, &report.n, err);
+	if (r < 0)
+		return r;
+	if (report_sort(&report) < 0)
+		return fail_nomem(err);
+	if (p->flags.json)
+		print_json(&report);
+	else if (print_text(&report) < 0)
+		return fail_nomem(err);
+	r = conclude(p, &report, err);
+	return r;
+}
+
+static const struct flag check_flags[] = {
+	FLAG_JSON,
+	{ { "--max", "-m" }, FLAG_TEXT, FLAG_AT(max_age),
+		"Maximum allowed age for unreferenced layers" },
+	{ { "--repair", "-r" }, FLAG_BOOL, FLAG_AT(repair), "Remove damaged images and layers" },
+	{ { "--force", "-f" }, FLAG_BOOL, FLAG_AT(force), "Remove damaged containers" },
+	{ { "--quick", "-q" }, FLAG_BOOL, FLAG_AT(quiet), "Perform only quick checks" },
+	{ { NULL } },
+};
+
+const struct command check_commands[] = {
+	{
+		.name = "check",
+		.operands = "",
+		.summary = "Check storage consistency",
+		.flags = check_flags,
+		.run = run_check,
+	},
+	{ NULL },
+};
