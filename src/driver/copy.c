@@ -198,7 +198,8 @@ static int copy_item(struct copy *c, const struct tree_item *item, struct imbrex
 	mode_t type = item->st.st_mode & S_IFMT;
 	int r;
 
-	if (c->opts->in_userns && (type == S_IFCHR || type == S_IFBLK))
+	/* A user namespace may make one device: the whiteout of overlays, 0:0. */
+	if (c->opts->in_userns && (type == S_IFBLK || (type == S_IFCHR && item->st.st_rdev != 0)))
 		return 0;
 	r = enter_dir(c, item, err);
 	if (r == 0)

@@ -12,7 +12,7 @@
 #include "imbrex/error.h"
 
 struct copy_opts {
-	bool in_userns; /* device nodes are skipped, EPERM of xattrs is ignored */
+	bool in_userns; /* device nodes but whiteouts are skipped, EPERM of xattrs is ignored */
 	bool ignore_chown_errors;
 };
 

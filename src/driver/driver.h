@@ -52,8 +52,10 @@ struct driver_mount_opts {
 	bool volatile_upper;        /* "volatile" overlay: no sync of the upper layer */
 	const struct strv *options; /* replaces the configured mount options; NULL: keep them */
 	const char *label;          /* SELinux mount label; NULL or "": none */
-	const struct id_maps *maps; /* show the tree through these maps (see shifts()); NULL: as it
-				       lies */
+	const struct id_maps *maps; /* show the tree through these maps; what is written to it is
+				       owned as by the host. NULL: as it lies */
+	bool mapped; /* layer and all below have the owners of `maps` on disk: `maps` only say whom
+			the root belongs to. Implied where shifts() says no */
 };
 
 /* How a new layer is made. Zero: an ordinary writable one. */
@@ -119,7 +121,8 @@ struct driver_ops {
 	int (*stage_new)(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
 		const struct driver_layer_opts *opts, struct driver_stage **ret,
 		struct imbrex_error *err);
-	/* Begin with a copy of what published layer `id` holds itself (not of what is below). */
+	/* Begin with a copy of what published layer `id` holds itself, instead of what is below it:
+	 * the stage was made without a parent. */
 	int (*stage_copy)(struct driver_stage *s, const char *id, struct imbrex_error *err);
 	/* Sink that fills the stage; at most one per stage; must be finished before seal. */
 	int (*stage_entries)(
@@ -146,8 +149,12 @@ struct driver_ops {
 	/* Rename into place as layer `id`, replacing an orphan of that name. Caller holds
 	 * layers.lock. */
 	int (*stage_publish)(struct driver_stage *s, const char *id, struct imbrex_error *err);
-	/* Instead of publish(): the content of published layer `id`, which is not mounted, becomes
-	 * the stage's, in one step; the old content goes to `trash`. Caller holds layers.lock. */
+	/*
+	 * Instead of publish(): the content of published layer `id`, which is not mounted, becomes
+	 * the stage's, in one step; the old content goes to `trash`. On disk on return, or no later
+	 * than the next saved table. Caller holds layers.lock.
+	 * Errors EBUSY if that layer was used or replaced since stage_copy().
+	 */
 	int (*stage_replace)(struct driver_stage *s, const char *id, struct tempdir *trash,
 		struct imbrex_error *err);
 	void (*stage_free)(struct driver_stage *s);

@@ -2,10 +2,17 @@
 /*
  * What the files of the overlay driver share. Nothing outside src/driver includes this.
  *
- * overlay.c          life cycle: open, stage, publish, remove, list
+ * overlay.c          life cycle: open, remove, list
+ * overlay_stage.c    a new layer, or new content for one: stage, publish, replace
  * overlay_options.c  the driver's options
  * overlay_layer.c    one layer directory: link, lower, generations; repair of l/
+ * overlay_lowers.c   what lies below a layer
+ * overlay_words.c    mount options by whom they are for
+ * overlay_plan.h     one mount before it is made
  * overlay_mount.c    a chain of layers becomes a path, and back
+ * overlay_shift.c    lowers shown through identity maps
+ * overlay_map.c      a layer whose owners follow another identity map
+ * overlay_program.c  mounting by fuse-overlayfs
  * overlay_probe.c    what this kernel can do, cached in the run directory
  * overlay_read.c     one layer on the way out: open_file, check, status
  * overlay_diff.c     how it differs from another: diff, changes, diff_size
@@ -67,6 +74,30 @@ struct overlay_layer {
 	struct str lower;                /* content of `lower`; empty: no parent */
 };
 
+/* overlay.c */
+int overlay_remove(struct driver *d, const char *id, struct tempdir *trash,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_stage.c: members of driver_ops */
+int overlay_stage_new(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
+	const struct driver_layer_opts *opts, struct driver_stage **ret,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_copy(
+	struct driver_stage *base, const char *id, struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_entries(
+	struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *parent, bool sync,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_rebase(struct driver_stage *base, const struct driver_parent *parent,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_publish(
+	struct driver_stage *base, const char *id, struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_replace(struct driver_stage *base, const char *id, struct tempdir *trash,
+	struct imbrex_error *err) MUST_CHECK;
+void overlay_stage_free(struct driver_stage *base);
+int overlay_create(struct driver *d, const char *id, const struct driver_parent *parent,
+	const struct driver_layer_opts *opts, bool sync, struct imbrex_error *err) MUST_CHECK;
+
 /* overlay_options.c */
 int overlay_options_parse(
 	struct overlay_options *o, const struct strv *options, struct imbrex_error *err) MUST_CHECK;
@@ -108,8 +139,11 @@ int overlay_probe_support(struct overlay *o, struct imbrex_error *err) MUST_CHEC
 int overlay_probe_volatile(struct overlay *o);
 int overlay_probe_native_diff(struct overlay *o);
 int overlay_probe_metacopy(struct overlay *o);
+int overlay_probe_shifts(struct overlay *o);
+/* Is metacopy=on configured, and does the kernel do it? */
+bool overlay_uses_metacopy(struct overlay *o);
 
-/* overlay_mount.c */
+/* overlay_words.c */
 /* Mount options by whom they are for. init with { 0 }. */
 struct overlay_words {
 	struct strv options; /* for the file system: "index=off" */
@@ -121,6 +155,11 @@ void overlay_words_done(struct overlay_words *w);
 /* A comma list, or NULL. Later words win. */
 int overlay_words_add(
 	struct overlay_words *w, const char *list, struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_shift.c */
+bool overlay_shifts(struct driver *d, const struct id_maps *maps);
+
+/* overlay_mount.c */
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err) MUST_CHECK;
 int overlay_unmount(struct driver *d, const char *id, struct imbrex_error *err) MUST_CHECK;
@@ -135,11 +174,20 @@ struct overlay_view {
 	}
 int overlay_view_open(struct overlay *o, const char *id, struct overlay_view *ret,
 	struct imbrex_error *err) MUST_CHECK;
+/* The same of the staged layer in `dir`, to be written to; `name` for messages. What is written is
+ * not on disk before the file system is synced. */
+int overlay_view_stage(struct overlay *o, const char *name, int dir, const struct str *lower,
+	struct overlay_view *ret, struct imbrex_error *err) MUST_CHECK;
 void overlay_view_close(struct overlay_view *v);
 #define AUTO_OVERLAY_VIEW __attribute__((cleanup(overlay_view_close))) struct overlay_view
+
+/* overlay_lowers.c */
 /* Absolute diff directories below layer `id`, topmost first, without its own `diff`. */
 int overlay_lowers(
 	struct overlay *o, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
+/* The same of a layer that has been read. */
+int overlay_lowers_of(struct overlay *o, const char *id, const struct overlay_layer *layer,
+	struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 
 /* overlay_read.c */
 int overlay_open_file(struct driver *d, const char *id, const char *name, size_t name_len,

@@ -173,9 +173,7 @@ static const char *truth(bool value)
 int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);
-	const char *opt = o->options.mountopt ? o->options.mountopt : "";
 	uint32_t magic = 0;
-	bool metacopy = strstr(opt, "metacopy=on") && overlay_probe_metacopy(o) > 0;
 	int r = fs_magic(o->homes[0].fd, &magic);
 
 	if (r < 0)
@@ -187,9 +185,9 @@ int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
 		r = strv_addf(ret, "Native Overlay Diff=%s",
 			truth(!overlay_moves_content(o) && overlay_probe_native_diff(o) > 0));
 	if (r == 0)
-		r = strv_addf(ret, "Using metacopy=%s", truth(metacopy));
+		r = strv_addf(ret, "Using metacopy=%s", truth(overlay_uses_metacopy(o)));
 	if (r == 0)
-		r = strv_add(ret, "Supports shifting=false");
+		r = strv_addf(ret, "Supports shifting=%s", truth(overlay_shifts(d, NULL)));
 	if (r == 0)
 		r = strv_addf(ret, "Supports volatile=%s", truth(overlay_probe_volatile(o) > 0));
 	return r < 0 ? fail_nomem(err) : 0;

@@ -24,6 +24,7 @@
 #include "driver/diff.h"
 #include "driver/options.h"
 #include "driver/where.h"
+#include "os/atomic.h"
 #include "os/beneath.h"
 #include "os/fd.h"
 #include "os/probe.h"
@@ -47,7 +48,8 @@ struct vfs_stage {
 	struct tempdir *temp; /* borrowed */
 	char name[TEMPDIR_NAME_BYTES];
 	int dir;    /* owned; the tree */
-	int parent; /* owned; the published tree that was copied; -EBADF: none was */
+	int parent; /* owned; the published tree that was copied as what is below; -EBADF: none */
+	int source; /* owned; the layer whose own content was copied; -EBADF: none */
 	bool has_entries;
 	bool sealed;
 	bool published;
@@ -222,6 +224,7 @@ static void vfs_stage_free(struct driver_stage *base)
 
 	s->dir = close_fd(s->dir);
 	s->parent = close_fd(s->parent);
+	s->source = close_fd(s->source);
 	if (!s->published && s->name[0])
 		(void)!remove_tree_at(tempdir_fd(s->temp), s->name, &ignored);
 	free(s);
@@ -256,7 +259,7 @@ static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct dr
 	s->base.ops = d->ops;
 	s->v = vfs_of(d);
 	s->temp = temp;
-	s->dir = s->parent = -EBADF;
+	s->dir = s->parent = s->source = -EBADF;
 	tempdir_stage_addition(temp, s->name);
 	if (mkdirat(tempdir_fd(temp), s->name, 0700) < 0)
 		return fail_errno(err, "make directory of a new layer");
@@ -271,6 +274,23 @@ static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct dr
 	}
 	*ret = take_ptr(base);
 	return 0;
+}
+
+/* A layer holds what is below it too: to copy it, begin without a parent. */
+static int vfs_stage_copy(struct driver_stage *base, const char *id, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+	const struct copy_opts opts = { .in_userns = s->v->in_userns,
+		.ignore_chown_errors = s->v->ignore_chown_errors };
+	int r;
+
+	assert(!s->sealed && !s->has_entries && s->parent < 0 && s->source < 0);
+	r = open_layer(s->v, id, NULL, err);
+	if (r < 0)
+		return r;
+	s->source = r;
+	r = copy_tree(s->source, s->dir, &opts, err);
+	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
 
 static int vfs_stage_entries(
@@ -311,27 +331,32 @@ static int vfs_stage_seal(struct driver_stage *base, const struct driver_parent 
 	return 0;
 }
 
+/* EBUSY unless layer `id` is the directory that was copied. */
+static int check_copied(struct vfs *v, const char *id, int copied, struct imbrex_error *err)
+{
+	AUTO_CLOSE int now = open_layer(v, id, NULL, err);
+	struct stat then, there;
+
+	if (now < 0)
+		return now;
+	if (fstat(copied, &then) < 0 || fstat(now, &there) < 0)
+		return fail_errno(err, "layer %s: stat its directory", id);
+	if (then.st_dev != there.st_dev || then.st_ino != there.st_ino)
+		return fail(err, IMBREX_EBUSY, "layer %s was replaced while it was copied", id);
+	return 0;
+}
+
 /* What is taken away leaves its place first, and its files after: a parent that is still where it
  * was has been copied whole. */
 static int vfs_stage_rebase(
 	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err)
 {
 	struct vfs_stage *s = stage_of(base);
-	AUTO_CLOSE int now = -EBADF;
-	struct stat copied, there;
 
 	assert(s->sealed && !s->published);
 	if (s->parent < 0 || !parent || !parent->id)
 		return 0;
-	now = open_layer(s->v, parent->id, NULL, err);
-	if (now < 0)
-		return now;
-	if (fstat(s->parent, &copied) < 0 || fstat(now, &there) < 0)
-		return fail_errno(err, "layer %s: stat its directory", parent->id);
-	if (copied.st_dev != there.st_dev || copied.st_ino != there.st_ino)
-		return fail(
-			err, IMBREX_EBUSY, "layer %s was replaced while it was copied", parent->id);
-	return 0;
+	return check_copied(s->v, parent->id, s->parent, err);
 }
 
 static int vfs_remove(
@@ -360,6 +385,29 @@ static int vfs_stage_publish(struct driver_stage *base, const char *id, struct i
 		return fail_errno(err, "layer %s: move into '%s'", id, s->v->paths.items[0]);
 	s->published = true;
 	return 0;
+}
+
+static int vfs_stage_replace(
+	struct driver_stage *base, const char *id, struct tempdir *trash, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+	int r;
+
+	assert(s->sealed && !s->published);
+	r = s->source < 0 ? check_id(id, err) : check_copied(s->v, id, s->source, err);
+	if (r < 0)
+		return r;
+	stop_reading(s->v);
+	r = exchange_at(tempdir_fd(s->temp), s->name, s->v->home, id);
+	if (r < 0)
+		return fail_code(err, r, "layer %s: replace its directory", id);
+	if (!s->v->config.ordered && sync_dir(s->v->home) < 0)
+		return fail_errno(err, "sync '%s'", s->v->paths.items[0]);
+	/* The stage is the old content now. */
+	r = tempdir_stage_deletion(trash, tempdir_fd(s->temp), s->name, err);
+	if (r == 0)
+		s->published = true;
+	return r;
 }
 
 static int check_mount_word(const char *list, struct imbrex_error *err)
@@ -595,10 +643,12 @@ const struct driver_ops vfs_ops = {
 	.open = vfs_open,
 	.close = vfs_close,
 	.stage_new = vfs_stage_new,
+	.stage_copy = vfs_stage_copy,
 	.stage_entries = vfs_stage_entries,
 	.stage_seal = vfs_stage_seal,
 	.stage_rebase = vfs_stage_rebase,
 	.stage_publish = vfs_stage_publish,
+	.stage_replace = vfs_stage_replace,
 	.stage_free = vfs_stage_free,
 	.remove = vfs_remove,
 	.mount = vfs_mount,

@@ -137,3 +137,10 @@ int atomic_write_at(int dirfd, const char *name, mode_t mode, const void *buf, s
 		return r;
 	return atomic_file_commit(&f, mode, sync, ret, err);
 }
+
+int exchange_at(int dirfd_a, const char *a, int dirfd_b, const char *b)
+{
+	if (renameat2(dirfd_a, a, dirfd_b, b, RENAME_EXCHANGE) == 0)
+		return 0;
+	return errno == EINVAL ? -EOPNOTSUPP : -errno;
+}

@@ -57,4 +57,10 @@ void atomic_file_abort(struct atomic_file *f);
 int atomic_write_at(int dirfd, const char *name, mode_t mode, const void *buf, size_t len,
 	enum atomic_sync sync, struct stat *ret, struct imbrex_error *err) MUST_CHECK;
 
+/*
+ * Two names of one file system change places, in one step for all who look; a crash leaves one
+ * state or the other. Leaf tier: 0 or -errno; -EOPNOTSUPP where the file system cannot.
+ */
+int exchange_at(int dirfd_a, const char *a, int dirfd_b, const char *b) MUST_CHECK;
+
 #endif

@@ -382,6 +382,191 @@ static void a_diff_applied_again_gives_the_same_tree(void **state)
 	assert_string_equal(str_text(&have), str_text(&want));
 }
 
+static int note_change(void *ctx, const struct driver_change *change, struct imbrex_error *err)
+{
+	assert_int_equal(str_printf(ctx, "%c %s\n", "MAD"[change->kind], change -> path), 0);
+	return 0;
+}
+
+static void assert_changes(struct fixture *f, const char *id, const char *other, const char *want)
+{
+	AUTO_STR have = STR_INIT(1u << 20);
+
+	assert_ok(f->d->ops->changes(f->d, id, NULL, other, NULL, note_change, &have, &f->err),
+		&f->err);
+	assert_string_equal(str_text(&have), want);
+}
+
+static void make_changed_layers(struct fixture *f)
+{
+	const struct node base[] = { DIR_("a", 0755), FILE("a/same", 0644, "s"), DIR_("d", 0755),
+		FILE("d/gone", 0644, "g"), FILE("d/keep", 0644, "k"), FILE("f", 0644, "f"),
+		DIR_("gone", 0755), FILE("gone/x", 0644, "x"), FILE("was-file", 0644, "w"),
+		DIR_("was-dir", 0755), FILE("was-dir/x", 0644, "x") };
+	const struct node child[] = { DIR_("d", 0755), { "d/gone", ENTRY_WHITEOUT },
+		FILE("d/new", 0644, "12345"),
+		{ "d/new2", ENTRY_HARDLINK, 0644, .link = "d/new", .mtime = 7 },
+		FILE("f", 0600, "f"), { "gone", ENTRY_WHITEOUT }, DIR_("h", 0755),
+		FILE("h/x", 0644, "abc"), DIR_("was-file", 0755), FILE("was-file/y", 0644, "y"),
+		FILE("was-dir", 0644, "w") };
+
+	fixture_layer(f, "base", NULL, base, ARRAY_LEN(base));
+	fixture_layer(f, "child", "base", child, ARRAY_LEN(child));
+}
+
+static void changes_name_what_a_layer_does_to_its_parent(void **state)
+{
+	make_changed_layers(*state);
+	assert_changes(*state, "child", "base",
+		"M d\nD d/gone\nA d/new\nA d/new2\nM f\nD gone\nA h\nA h/x\n"
+		"M was-dir\nM was-file\nA was-file/y\n");
+	assert_changes(*state, "base", NULL,
+		"A a\nA a/same\nA d\nA d/gone\nA d/keep\nA f\nA gone\nA gone/x\n"
+		"A was-dir\nA was-dir/x\nA was-file\n");
+}
+
+static void changes_compare_any_two_layers(void **state)
+{
+	make_changed_layers(*state);
+	fixture_layer(*state, "top", "child", &(struct node)FILE("d/gone", 0644, "back"), 1);
+	assert_changes(*state, "top", "base",
+		"M d\nM d/gone\nA d/new\nA d/new2\nM f\nD gone\nA h\nA h/x\n"
+		"M was-dir\nM was-file\nA was-file/y\n");
+	/* The other way round, what is above becomes what is missing. */
+	assert_changes(*state, "base", "child",
+		"M d\nA d/gone\nD d/new\nD d/new2\nM f\nA gone\nA gone/x\nD h\n"
+		"M was-dir\nA was-dir/x\nM was-file\n");
+	assert_changes(*state, "child", "child", "");
+}
+
+static void a_write_within_the_second_of_its_tar_is_a_change(void **state)
+{
+	struct fixture *f = *state;
+	struct node later = FILE("f", 0644, "new");
+
+	later.mtime_nsec = 500;
+	fixture_layer(f, "base", NULL, &(struct node)FILE("f", 0644, "old"), 1);
+	fixture_layer(f, "other", NULL, &later, 1);
+	assert_changes(f, "other", "base", "M f\n");
+	/* A cut off fraction is none. */
+	later.text = "old";
+	fixture_layer(f, "third", NULL, &later, 1);
+	assert_changes(f, "third", "base", "");
+}
+
+static void assert_size(struct fixture *f, const char *id, const char *other, int64_t want)
+{
+	int64_t size = -1;
+
+	assert_ok(f->d->ops->diff_size(f->d, id, other, &size, &f->err), &f->err);
+	assert_int_equal(size, want);
+}
+
+static void sizes_count_each_inode_once(void **state)
+{
+	make_changed_layers(*state);
+	fixture_layer(*state, "top", "child", &(struct node)FILE("d/gone", 0644, "back"), 1);
+	assert_size(*state, "base", NULL, 7);
+	assert_size(*state, "child", "base", 5 + 1 + 3 + 1 + 1);
+	assert_size(*state, "top", "child", 4);
+	assert_size(*state, "top", "base", 5 + 1 + 3 + 1 + 1 + 4);
+}
+
+static void owners_are_told_as_inside_of_a_map(void **state)
+{
+	const struct imbrex_id_map map = { .inside = 0, .outside = 1000, .count = 10 };
+	const struct id_maps maps = { &map, 1, &map, 1 };
+	const struct node in[] = { { "f", ENTRY_FILE, 0644, 1000, 1009, .text = "x", .mtime = 7 } };
+	const struct node out[] = { { "g", ENTRY_FILE, 0644, 1000, 5, .text = "x", .mtime = 7 } };
+	struct fixture *f = *state;
+	struct driver_stage *stage = NULL;
+	struct entry_sink *sink = NULL;
+
+	fixture_layer(f, "in", NULL, in, 1);
+	fixture_layer(f, "out", NULL, out, 1);
+	assert_ok(f->d->ops->stage_new(f->d, f->temp, NULL, NULL, &stage, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
+	assert_int_equal(
+		f->d->ops->diff(f->d, "out", &maps, NULL, NULL, sink, &f->err), IMBREX_EFORMAT);
+	assert_string_equal(f->err.message,
+		"layer out: 'g': its owner 1000:5 of the host is not in the layer's identity map");
+	assert_ok(f->d->ops->diff(f->d, "in", &maps, NULL, NULL, sink, &f->err), &f->err);
+	entry_sink_free(sink);
+	assert_ok(f->d->ops->stage_seal(stage, NULL, false, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_publish(stage, "copy", &f->err), &f->err);
+	driver_stage_free(stage);
+	assert_layer(f, "copy", "f 100644 0:9 7.000000000 'x'\n");
+	/* The same owners, seen through different maps, are no change. */
+	{
+		AUTO_STR have = STR_INIT(1u << 20);
+
+		assert_ok(f->d->ops->changes(
+				  f->d, "in", &maps, "copy", NULL, note_change, &have, &f->err),
+			&f->err);
+		assert_string_equal(str_text(&have), "");
+	}
+}
+
+/* A sealed stage with the content of layer `id` and one more file. */
+static struct driver_stage *stage_more(
+	struct fixture *f, const char *id, const char *parent_id, const struct node *more)
+{
+	const struct driver_parent parent = { .id = parent_id };
+	struct driver_stage *stage = NULL;
+	struct entry_sink *sink = NULL;
+
+	assert_ok(f->d->ops->stage_new(f->d, f->temp, NULL, NULL, &stage, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_copy(stage, id, &f->err), &f->err);
+	assert_ok(f->d->ops->stage_entries(stage, &sink, &f->err), &f->err);
+	push(f, sink, more);
+	assert_ok(sink->ops->finish(sink, &f->err), &f->err);
+	entry_sink_free(sink);
+	assert_ok(f->d->ops->stage_seal(stage, &parent, false, &f->err), &f->err);
+	return stage;
+}
+
+static void the_content_of_a_layer_is_replaced_in_one_step(void **state)
+{
+	const struct node more = FILE("more", 0644, "m");
+	const struct node gone = { "d/keep", ENTRY_WHITEOUT };
+	struct fixture *f = *state;
+	struct driver_stage *first, *second, *third;
+	AUTO_FREE char *path = NULL;
+
+	make_changed_layers(f);
+	first = stage_more(f, "child", "base", &more);
+	second = stage_more(f, "child", "base", &gone);
+	assert_ok(f->d->ops->stage_replace(first, "child", f->temp, &f->err), &f->err);
+	driver_stage_free(first);
+	assert_layer(f, "child",
+		"a 40755 0:0\n"
+		"a/same 100644 0:0 7.000000000 's'\n"
+		"d 40755 0:0\n"
+		"d/keep 100644 0:0 7.000000000 'k'\n"
+		"d/new 100644 0:0 7.000000000 '12345'\n"
+		"d/new2 100644 0:0 7.000000000 '12345' = d/new\n"
+		"f 100600 0:0 7.000000000 'f'\n"
+		"h 40755 0:0\n"
+		"h/x 100644 0:0 7.000000000 'abc'\n"
+		"more 100644 0:0 7.000000000 'm'\n"
+		"was-dir 100644 0:0 7.000000000 'w'\n"
+		"was-file 40755 0:0\n"
+		"was-file/y 100644 0:0 7.000000000 'y'\n");
+	/* What was copied before that is of no use any more. */
+	assert_int_equal(f->d->ops->stage_replace(second, "child", f->temp, &f->err), IMBREX_EBUSY);
+	assert_non_null(strstr(f->err.message, "replaced while it was copied"));
+	driver_stage_free(second);
+	if (!str_eq(driver_name, "overlay"))
+		return;
+	third = stage_more(f, "child", "base", &gone);
+	assert_ok(f->d->ops->mount(f->d, "child", &(struct driver_mount_opts){ 0 }, &path, &f->err),
+		&f->err);
+	assert_ok(f->d->ops->unmount(f->d, "child", &f->err), &f->err);
+	assert_int_equal(f->d->ops->stage_replace(third, "child", f->temp, &f->err), IMBREX_EBUSY);
+	assert_string_equal(f->err.message, "layer child was used or replaced while it was copied");
+	driver_stage_free(third);
+}
+
 static void files_open_by_their_tar_names(void **state)
 {
 	static const struct {
@@ -487,6 +672,12 @@ int main(int argc, char **argv)
 		TEST(writes_to_a_mount_stay_in_its_layer),
 		TEST(removal_is_final_and_repeatable),
 		TEST(a_diff_applied_again_gives_the_same_tree),
+		TEST(changes_name_what_a_layer_does_to_its_parent),
+		TEST(changes_compare_any_two_layers),
+		TEST(a_write_within_the_second_of_its_tar_is_a_change),
+		TEST(sizes_count_each_inode_once),
+		TEST(owners_are_told_as_inside_of_a_map),
+		TEST(the_content_of_a_layer_is_replaced_in_one_step),
 		TEST(files_open_by_their_tar_names),
 		TEST(a_sound_layer_has_no_problems),
 		TEST(stages_stack_before_any_is_published),
