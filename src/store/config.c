@@ -37,6 +37,10 @@ struct settings {
 	char *rootless_storage_path;
 	bool transient_store;
 	bool disable_volatile;
+	char *auto_user;
+	int64_t auto_min_ids;
+	int64_t auto_max_ids;
+	struct strv pull_options; /* "key=value", sorted */
 	struct strv priority;
 	struct strv image_stores;
 	struct strv layer_stores;
@@ -52,6 +56,8 @@ static void settings_done(struct settings *s)
 	free(s->runroot);
 	free(s->imagestore);
 	free(s->rootless_storage_path);
+	free(s->auto_user);
+	strv_done(&s->pull_options);
 	strv_done(&s->priority);
 	strv_done(&s->image_stores);
 	strv_done(&s->layer_stores);
@@ -65,6 +71,8 @@ void storage_config_done(struct storage_config *c)
 	free(c->runroot);
 	free(c->driver);
 	free(c->imagestore);
+	free(c->auto_user);
+	strv_done(&c->pull_options);
 	strv_done(&c->driver_priority);
 	strv_done(&c->driver_options);
 	strv_done(&c->sources);
@@ -166,13 +174,61 @@ static int take_force_mask(
 	return set_option(list, "", "force_mask", text) < 0 ? fail_nomem(err) : 0;
 }
 
+/* A table of strings, merged with that of earlier files key by key. */
+static int take_pull_options(
+	const struct toml_value *table, struct strv *list, struct imbrex_error *err)
+{
+	const struct toml_value *v;
+	const char *text;
+	size_t i;
+	int r;
+
+	for (v = toml_first(table); v; v = toml_next(v)) {
+		const char *key = toml_key(v);
+		AUTO_FREE char *line = NULL;
+
+		r = toml_string(table, key, &text, err);
+		if (r < 0)
+			return r;
+		line = format_text("%s=%s", key, text);
+		if (!line)
+			return fail_nomem(err);
+		for (i = 0; i < list->n && strcmp(list->items[i], key) < 0;)
+			i++;
+		if (i < list->n && str_after(list->items[i], key) &&
+			list->items[i][strlen(key)] == '=')
+			strv_remove(list, i);
+		if (strv_insert(list, i, line) < 0)
+			return fail_nomem(err);
+	}
+	return 0;
+}
+
+static int take_userns(const struct toml_value *table, struct settings *s, struct imbrex_error *err)
+{
+	static const char *const keys[] = { "auto-userns-min-size", "auto-userns-max-size" };
+	int64_t *const slots[] = { &s->auto_min_ids, &s->auto_max_ids };
+	size_t i;
+	int r;
+
+	r = take_text(table, "root-auto-userns-user", &s->auto_user, err);
+	for (i = 0; r >= 0 && i < ARRAY_LEN(keys); i++) {
+		r = toml_integer(table, keys[i], slots[i], err);
+		if (r > 0 && (*slots[i] < 0 || *slots[i] > UINT32_MAX))
+			r = toml_fail(
+				toml_get(table, keys[i]), err, "%s is no number of ids", keys[i]);
+	}
+	return r < 0 ? r : 0;
+}
+
 static int take_driver_tables(
 	const struct toml_doc *doc, struct settings *s, struct imbrex_error *err)
 {
 	static const char *const generic[] = { "size", "mount_program", "skip_mount_home",
-		"ignore_chown_errors", "mountopt", NULL };
-	static const char *const overlay[] = { "ignore_chown_errors", "mountopt", "mount_program",
-		"size", "inodes", "skip_mount_home", "use_composefs", "force_mask", "sync", NULL };
+		"ignore_chown_errors", NULL };
+	static const char *const last[] = { "mountopt", NULL };
+	static const char *const overlay[] = { "ignore_chown_errors", "mount_program", "mountopt",
+		"size", "inodes", "skip_mount_home", "force_mask", "use_composefs", "sync", NULL };
 	static const char *const vfs[] = { "ignore_chown_errors", NULL };
 	static const char *const btrfs[] = { "min_space", "size", NULL };
 	static const char *const zfs[] = { "fsname", "mountopt", NULL };
@@ -182,6 +238,8 @@ static int take_driver_tables(
 	r = take_options(options, "", generic, &s->options[0], err);
 	if (r == 0)
 		r = take_force_mask(options, &s->options[0], err);
+	if (r == 0)
+		r = take_options(options, "", last, &s->options[0], err);
 	if (r == 0)
 		r = take_options(toml_get(options, "btrfs"), "btrfs.", btrfs, &s->options[1], err);
 	if (r == 0)
@@ -219,6 +277,10 @@ static int take_document(const struct toml_doc *doc, struct settings *s, struct 
 		r = take_list(options, "additionalimagestores", &s->image_stores, err);
 	if (r == 0)
 		r = take_list(options, "additionallayerstores", &s->layer_stores, err);
+	if (r == 0)
+		r = take_userns(options, s, err);
+	if (r == 0)
+		r = take_pull_options(toml_get(options, "pull_options"), &s->pull_options, err);
 	return r < 0 ? r : take_driver_tables(doc, s, err);
 }
 
@@ -620,17 +682,22 @@ static int choose(const struct storage_config_request *request, const char *home
 			     : env && *env                       ? env
 			     : s->driver                         ? s->driver
 								 : "";
+	const char *imagestore = request->imagestore ? request->imagestore : s->imagestore;
 	int r;
 
 	ret->driver = strdup(str_eq(driver, "overlay2") ? "overlay" : driver);
-	ret->imagestore = strdup(s->imagestore ? s->imagestore : "");
-	ret->transient_store = s->transient_store;
+	ret->imagestore = imagestore && *imagestore ? settle(imagestore) : strdup("");
+	ret->transient_store = request->transient_store || s->transient_store;
 	ret->disable_volatile = s->disable_volatile;
-	if (!ret->driver || !ret->imagestore ||
+	ret->auto_user = strdup(s->auto_user ? s->auto_user : "");
+	ret->auto_min_ids = (uint32_t)s->auto_min_ids;
+	ret->auto_max_ids = (uint32_t)s->auto_max_ids;
+	if (!ret->driver || !ret->imagestore || !ret->auto_user ||
 		choose_options(request, s, &ret->driver_options) < 0 ||
-		strv_copy(&ret->driver_priority, &s->priority) < 0)
+		strv_copy(&ret->driver_priority, &s->priority) < 0 ||
+		strv_copy(&ret->pull_options, &s->pull_options) < 0)
 		return fail_nomem(err);
-	if (!request->options && !getenv("STORAGE_OPTS"))
+	if (!request->all_options && !request->options && !getenv("STORAGE_OPTS"))
 		keep_options_of(ret->driver, &ret->driver_options);
 	r = choose_roots(request, home, s, ret, err);
 	if (r < 0)

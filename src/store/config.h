@@ -10,6 +10,7 @@
 #define STORE_CONFIG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -21,10 +22,14 @@ struct storage_config {
 	char *driver;    /* owned; "" = choose by what is there */
 	struct strv driver_priority;
 	struct strv driver_options; /* "[driver.]key=value" in the order of the documentation */
-	char *imagestore;           /* owned; "" = none */
+	char *imagestore;           /* owned; absolute; "" = none */
 	bool transient_store;
 	bool disable_volatile;
-	struct strv sources; /* files that were read, in order, for `info` */
+	char *auto_user;          /* owned; "root-auto-userns-user"; "" = not set */
+	uint32_t auto_min_ids;    /* "auto-userns-min-size"; 0 = not set */
+	uint32_t auto_max_ids;    /* "auto-userns-max-size"; 0 = not set */
+	struct strv pull_options; /* "key=value", sorted */
+	struct strv sources;      /* files that were read, in order, for `info` */
 };
 
 struct storage_config_request {
@@ -33,11 +38,19 @@ struct storage_config_request {
 	const char *driver;
 	const char *config_file;
 	const char *const *options; /* NULL terminated; NULL: configured ones */
+	const char *imagestore;     /* NULL: configured; "": none */
+	bool transient_store;       /* whatever is configured */
+	bool all_options;           /* also those of drivers that are not in use */
 	bool rootless;              /* per-user defaults */
 	uid_t uid;                  /* the user's id outside of any user namespace */
 };
 
 void storage_config_done(struct storage_config *c);
+
+struct imbrex_store_opts;
+/* What a caller's options (NULL: none) ask for; borrows their texts. */
+void storage_config_request_from(
+	const struct imbrex_store_opts *opts, struct storage_config_request *ret);
 
 /*
  * Errors ENOENT  a file named by the caller or by CONTAINERS_STORAGE_CONF does not exist
