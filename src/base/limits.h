@@ -51,6 +51,8 @@
 #define LIMIT_JSON_DEPTH 64
 /* layers.json and its siblings: 50,000 layers are 16 MB. */
 #define LIMIT_RECORDS_BYTES (512u * 1024u * 1024u)
+/* Elements of layers.json and its siblings that are no records and yet kept: nobody writes any. */
+#define LIMIT_RECORDS_ASIDE 4096
 /* One document kept beside a record, given on the command line: tables of contents take tens of MB. */
 #define LIMIT_DATA_ITEM_BYTES (256u * 1024u * 1024u)
 /* storage.conf, registries.conf, auth.json, netrc. */

@@ -13,6 +13,9 @@
 #include "store/layer.h"
 #include "store/store.h"
 
+/* Mounts are in a book of their own: damaged tables are good enough to use what is whole. */
+#define HOLD_MOUNT (HOLD_LAYERS_W | HOLD_IMAGES | HOLD_CONTAINERS | HOLD_DAMAGED)
+
 static int layer_of(struct imbrex_store *s, const char *object, char **ret_layer, bool *ret_image,
 	bool *ret_volatile, struct imbrex_error *err)
 {
@@ -148,7 +151,7 @@ PUBLIC int imbrex_mount(struct imbrex_store *s, const char *object,
 
 	if (!opts)
 		opts = &none;
-	r = store_hold(s, HOLD_GRAPH | HOLD_LAYERS_W | HOLD_IMAGES | HOLD_CONTAINERS, &hold, err);
+	r = store_hold(s, HOLD_GRAPH | HOLD_MOUNT, &hold, err);
 	if (r < 0)
 		return r;
 	r = layer_of(s, object, &layer, &is_image, &is_volatile, err);
@@ -171,7 +174,7 @@ PUBLIC int imbrex_unmount(struct imbrex_store *s, const char *object, bool all, 
 	int still;
 	int r;
 
-	r = store_hold(s, HOLD_LAYERS_W | HOLD_IMAGES | HOLD_CONTAINERS, &hold, err);
+	r = store_hold(s, HOLD_MOUNT, &hold, err);
 	if (r < 0)
 		return r;
 	r = layer_of(s, object, &layer, &is_image, &is_volatile, err);

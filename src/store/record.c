@@ -107,8 +107,10 @@ void table_done(struct table *t)
 	for (i = 0; i < t->n; i++)
 		free(t->records[i].owned);
 	free(t->records);
-	for (i = 0; i < N_PLACES; i++)
+	for (i = 0; i < N_PLACES; i++) {
 		free(t->texts[i]);
+		strv_done(&t->aside[i]);
+	}
 	free(t->by_id);
 	strv_done(&t->odd);
 	table_init(t, t->type);
@@ -256,9 +258,14 @@ size_t table_text_len(const struct table *t)
 {
 	size_t len = 2;
 	size_t i;
+	size_t k;
 
 	for (i = 0; i < t->n; i++)
 		len += t->records[i].len + 1;
+	for (i = 0; i < N_PLACES; i++) {
+		for (k = 0; k < t->aside[i].n; k++)
+			len += strlen(t->aside[i].items[k]) + 1;
+	}
 	return len;
 }
 
@@ -287,6 +294,12 @@ int table_format(const struct table *t, enum record_place place, struct str *ret
 			r = str_putc(ret, ',');
 		if (r == 0)
 			r = str_append(ret, run->text, len);
+		first = false;
+	}
+	for (i = 0; r == 0 && i < t->aside[place].n; i++) {
+		r = first ? 0 : str_putc(ret, ',');
+		if (r == 0)
+			r = str_puts(ret, t->aside[place].items[i]);
 		first = false;
 	}
 	return r < 0 ? r : str_putc(ret, ']');

@@ -123,8 +123,9 @@ struct table {
 	uint32_t *by_id; /* owned; hash table of record numbers + 1, 0 empty; NULL: not built */
 	size_t n_slots;  /* of by_id; a power of two, at least twice n */
 	uint64_t seed;   /* of the hash: ids from outside cannot be chosen to collide */
-	unsigned int n_searches; /* by id since the last change: many are worth an index */
-	struct strv odd;         /* what was tolerated while reading, one line each */
+	unsigned int n_searches;     /* by id since the last change: many are worth an index */
+	struct strv odd;             /* what was tolerated while reading, one line each */
+	struct strv aside[N_PLACES]; /* elements that are no records: written back as they are */
 };
 
 void table_init(struct table *t, const struct record_type *type);

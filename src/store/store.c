@@ -194,7 +194,7 @@ static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_err
 	if (r == 0 && (bits & (HOLD_LAYERS | HOLD_LAYERS_W)))
 		r = hold_table(
 			&s->layers, bits & HOLD_LAYERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
-	if (r == 0 && (bits & HOLD_LAYERS_W))
+	if (r == 0 && (bits & HOLD_LAYERS_W) && !table_damage(&s->layers, NULL))
 		r = drop_incomplete(s, err);
 	if (r == 0 && (bits & (HOLD_LAYERS | HOLD_LAYERS_W)))
 		r = hold_additional(s, &layer_records, err);
@@ -209,6 +209,20 @@ static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_err
 	return r;
 }
 
+/* What is going to be saved must have been read whole. */
+static int check_whole(struct imbrex_store *s, unsigned int bits, struct imbrex_error *err)
+{
+	int r = 0;
+
+	if (bits & HOLD_LAYERS_W)
+		r = table_check_whole(&s->layers, err);
+	if (r == 0 && (bits & HOLD_IMAGES_W))
+		r = table_check_whole(&s->images, err);
+	if (r == 0 && (bits & HOLD_CONTAINERS_W))
+		r = table_check_whole(&s->containers, err);
+	return r;
+}
+
 int store_hold(
 	struct imbrex_store *s, unsigned int bits, struct store_hold *ret, struct imbrex_error *err)
 {
@@ -216,6 +230,8 @@ int store_hold(
 
 	*ret = (struct store_hold){ .s = s, .bits = bits };
 	r = hold_all(s, bits, err);
+	if (r == 0 && !(bits & HOLD_DAMAGED))
+		r = check_whole(s, bits, err);
 	if (r < 0)
 		store_release(ret);
 	return r;

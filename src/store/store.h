@@ -34,6 +34,13 @@ struct table_place {
 	struct timespec mtime; /* of the file as loaded; zero: no such file */
 };
 
+/* A file that does not parse as a whole. Its table is good for reading what could be saved. */
+struct table_damage {
+	char *why;        /* owned; where parsing ended; NULL: it is whole */
+	size_t n_records; /* that could be read */
+	size_t n_partial; /* of them, those that lost members */
+};
+
 /* One of layers.json (stable and volatile), images.json, containers.json, with its lock. */
 struct store_table {
 	struct table t;
@@ -45,6 +52,7 @@ struct store_table {
 	struct lock_token token; /* of what is in memory */
 	bool loaded;
 	bool dirty[N_PLACES];
+	struct table_damage damage[N_PLACES];
 	struct strv dropped; /* ids whose records were removed: their files go after the save */
 };
 
@@ -104,6 +112,7 @@ enum hold_bits {
 	HOLD_IMAGES_W = 1 << 4,
 	HOLD_CONTAINERS = 1 << 5,
 	HOLD_CONTAINERS_W = 1 << 6,
+	HOLD_DAMAGED = 1 << 7, /* also if a table is damaged: nothing of that table will be saved */
 	HOLD_READ_ALL = HOLD_LAYERS | HOLD_IMAGES | HOLD_CONTAINERS,
 	HOLD_WRITE_ALL = HOLD_LAYERS_W | HOLD_IMAGES_W | HOLD_CONTAINERS_W,
 };
@@ -117,6 +126,11 @@ struct store_hold {
 	{         \
 		0 \
 	}
+
+/* The damage of one of the table's files, and which file; NULL if all are whole. */
+const struct table_damage *table_damage(const struct store_table *t, const char **ret_file);
+/* EFORMAT: what a damaged table says to its writer. 0 if it is whole. */
+int table_check_whole(const struct store_table *t, struct imbrex_error *err) MUST_CHECK;
 
 /* EPERM: what a store says to its writer when read_only is set. */
 int store_fail_read_only(const struct imbrex_store *s, struct imbrex_error *err);

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "os/atomic.h"
 #include "os/fd.h"
+#include "store/salvage.h"
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
 {
@@ -32,10 +33,77 @@ static void file_time(const struct table_place *p, struct timespec *ret)
 		*ret = st.st_mtim;
 }
 
+const struct table_damage *table_damage(const struct store_table *t, const char **ret_file)
+{
+	int place;
+
+	for (place = 0; place < N_PLACES; place++) {
+		if (!t->damage[place].why)
+			continue;
+		if (ret_file)
+			*ret_file = t->places[place].file;
+		return &t->damage[place];
+	}
+	return NULL;
+}
+
+int table_check_whole(const struct store_table *t, struct imbrex_error *err)
+{
+	const char *file = NULL;
+	const struct table_damage *damage = table_damage(t, &file);
+	int r;
+
+	if (!damage)
+		return 0;
+	r = fail(err, IMBREX_EFORMAT, "%s/%s: %s", t->dir, file, damage->why);
+	return hint(err, r,
+		"the file is damaged; nothing was changed. 'check --repair' keeps a copy of it and "
+		"saves the %zu record%s that can be read",
+		damage->n_records, damage->n_records == 1 ? "" : "s");
+}
+
+static void forget_damage(struct store_table *t)
+{
+	int place;
+
+	for (place = 0; place < N_PLACES; place++) {
+		free(t->damage[place].why);
+		t->damage[place] = (struct table_damage){ 0 };
+	}
+}
+
+/* The file does not parse: take what is whole in it. One bad record takes nobody else down. */
+static int load_damaged(struct store_table *t, enum record_place place,
+	const struct imbrex_error *why, struct imbrex_error *err)
+{
+	struct table_place *p = &t->places[place];
+	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	struct salvage saved;
+	ptrdiff_t i;
+	int r;
+
+	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i)) {
+		if (table_at(&t->t, (size_t)i)->place == place)
+			table_remove(&t->t, (size_t)i);
+	}
+	r = read_file_at(p->dirfd, p->file, LIMIT_RECORDS_BYTES, &text, err);
+	if (r == 0)
+		r = table_salvage(&t->t, str_text(&text), text.len, place, &saved, err);
+	if (r < 0)
+		return wrap(err, r, "%s", t->dir);
+	if (!saved.n_lost)
+		return 0;
+	t->damage[place] = (struct table_damage){ .why = strdup(why->message),
+		.n_records = saved.n_records,
+		.n_partial = saved.n_partial };
+	return t->damage[place].why ? 0 : fail_nomem(err);
+}
+
 static int load_file(struct store_table *t, enum record_place place, struct imbrex_error *err)
 {
 	struct table_place *p = &t->places[place];
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	struct imbrex_error why = { 0 };
 	size_t len;
 	char *taken;
 	int r;
@@ -53,14 +121,12 @@ static int load_file(struct store_table *t, enum record_place place, struct imbr
 	taken = str_take(&text);
 	if (!taken)
 		return fail_nomem(err);
-	r = table_parse(&t->t, taken, len, place, err);
-	if (r < 0) {
-		r = wrap(err, r, "%s/%s", t->dir, p->file);
-		return hint(err, r,
-			"the file is damaged; nothing was changed. A copy with the "
-			"damage removed by hand can take its place");
-	}
-	return 0;
+	r = table_parse(&t->t, taken, len, place, &why);
+	if (r == IMBREX_EFORMAT || r == IMBREX_ELIMIT)
+		return load_damaged(t, place, &why, err);
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? wrap(err, r, "%s/%s", t->dir, p->file) : 0;
 }
 
 static int reload(struct store_table *t, struct imbrex_error *err)
@@ -70,6 +136,7 @@ static int reload(struct store_table *t, struct imbrex_error *err)
 
 	table_done(&t->t);
 	strv_done(&t->dropped);
+	forget_damage(t);
 	t->loaded = false;
 	for (place = 0; r == 0 && place < N_PLACES; place++) {
 		t->dirty[place] = false;
@@ -142,6 +209,9 @@ static int save_begin(struct saves *saves, struct store_table *t, enum record_pl
 
 	if (!t->dirty[place])
 		return 0;
+	r = table_check_whole(t, err);
+	if (r < 0)
+		return r;
 	if (str_reserve(&text, table_text_len(&t->t), &room) < 0 ||
 		table_format(&t->t, place, &text) < 0)
 		return fail(err, IMBREX_ELIMIT, "%s/%s would pass the limit of %u bytes", t->dir,
@@ -331,6 +401,7 @@ void store_table_close(struct store_table *t)
 	file_lock_done(&t->lock);
 	table_done(&t->t);
 	strv_done(&t->dropped);
+	forget_damage(t);
 	t->dirfd = close_fd(t->dirfd);
 	free(t->dir);
 }
