@@ -123,7 +123,7 @@ class Words(Case):
 
     def test_every_verb_has_help(self):
         self.assertGreater(len(self.verbs()), 20)
-        for verb in self.verbs():
+        for verb in set(self.verbs()) - {"storage"}:  # it has a command line of its own
             with self.subTest(verb):
                 r = self.run_it(verb, "--help")
                 self.assertEqual((r.status, r.err), (0, ""))
@@ -181,6 +181,40 @@ class Words(Case):
                                check=False)
         self.assertRegex(p.stdout, "^imbrex ")
 
+    def as_storage(self, *args, called="containers-storage"):
+        return Result(subprocess.run([called, *args], executable=IMBREX, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True, env=environment(),
+                                     stdin=subprocess.DEVNULL, check=False, timeout=120))
+
+    def test_the_name_it_is_called_by_chooses_the_command_line(self):
+        version = self.run_it("version").out.split()[-1]
+        for r in (self.as_storage("version"), self.as_storage("version", called="./x/containers-storage"),
+                  self.run_it("storage", "version"), self.run_it("--debug", "storage", "version")):
+            self.assertEqual((r.status, r.out), (0, ""), r)
+            self.assertEqual(r.err.splitlines()[-1], f"Version: {version}")
+        r = self.as_storage("version", called="containers-storage2")
+        self.assertEqual((r.status, r.out.split()[-1]), (0, version))
+        self.assertEqual(self.run_it("help", "storage").status, 0)
+
+    def test_plumbing_says_where_its_help_is(self):
+        # called, arguments, status, end of stderr before the list of flags
+        for called, args, status, see in [
+                ("containers-storage", ["layers", "-jx"], 125,
+                 "flag provided but not defined: -jx\nSee 'containers-storage layers --help'.\n"),
+                ("/x/containers-storage", ["--nope"], 1,
+                 "flag provided but not defined: --nope\n"
+                 "See '/x/containers-storage containers-storage --help'.\n"),
+                ("containers-storage", ["-D=maybe", "layers"], 1,
+                 'invalid boolean value "maybe" for  -D: strconv.ParseBool: parsing "maybe": '
+                 "invalid syntax\nSee 'containers-storage --help'.\n")]:
+            with self.subTest(args):
+                r = self.as_storage(*args, called=called)
+                self.assertEqual(r.status, status, r)
+                self.assertTrue(r.err.startswith(see), r)
+                self.assertEqual("while parsing arguments (1)" in r.out, status == 1)
+        self.assertTrue(self.run_it("storage", "--nope").err.startswith(
+            "flag provided but not defined: --nope\nSee 'imbrex storage --help'.\n"))
+
     def test_completion_scripts_are_scripts(self):
         for shell in ("bash", "zsh", "fish"):
             with self.subTest(shell):
@@ -207,6 +241,7 @@ class Words(Case):
         self.assertEqual(self.complete("imbrex", "start", "--network", "n"), ["none"])
         self.assertEqual(self.complete("imbrex", "start", "--ent"), ["--entrypoint="])
         self.assertEqual(self.complete("imbrex", "completion", "z"), ["zsh"])
+        self.assertEqual(self.complete("imbrex", "storage", "create-l"), ["create-layer"])
 
 
 # ---- a store ------------------------------------------------------------------------------------

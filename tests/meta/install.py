@@ -62,6 +62,12 @@ def main():
         version = run([f"{prefix}/bin/imbrex", "version"]).split()[-1]
         tree.checked += 1
 
+        said = run([f"{prefix}/{option(build, 'libexecdir')}/imbrex/bin/containers-storage",
+                    "version"]).split()[-1]
+        tree.checked += 1
+        if said != version:
+            tree.problem("containers-storage", f"says it is {said}, the program says {version}")
+
         flags = shlex.split(run(["pkg-config", "--cflags", "--libs", "libimbrex"], env={
             **os.environ, "PKG_CONFIG_PATH": f"{libdir}/pkgconfig",
             "PKG_CONFIG_SYSROOT_DIR": root}))

@@ -10,7 +10,7 @@ static int run(struct cli *c, char **argv)
 	static char called[] = "imbrex storage";
 
 	argv[0] = called;
-	return plumbing_main(c, called, argv);
+	return plumbing_main(c, "containers-storage", argv);
 }
 
 const struct verb verb_storage = {

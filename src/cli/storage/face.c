@@ -146,8 +146,8 @@ static int wrong_globals(
 	const char *last = parsed->messages.n ? parsed->messages.items[parsed->messages.n - 1]
 					      : "flag: help requested";
 
-	/* Upstream's name for itself and argv[0] differ if it was called by a path. */
-	if (print_wrong_flags(p, set, parsed, str_eq(p->called, p->program) ? "" : p->program) < 0)
+	/* Upstream names itself behind argv[0] if that is a path. */
+	if (print_wrong_flags(p, set, parsed, strchr(p->called, '/') ? p->program : "") < 0)
 		return no_memory();
 	(void)printf("%s while parsing arguments (1)\n", last);
 	if (print_usage(p, set, stderr) < 0)
@@ -259,6 +259,8 @@ static int open_store(struct plumbing *p, bool configured, struct imbrex_error *
 		.graphroot = g->graph,
 		.runroot = g->run,
 		.driver = g->driver,
+		.config_file = p->cli->globals.config,
+		.read_only = p->cli->globals.read_only,
 		.imagestore = g->image_store,
 		.transient_store = g->transient,
 		/* A store that the command line names has no options of storage.conf. */
@@ -326,6 +328,8 @@ int plumbing_main(struct cli *c, const char *program, char **argv)
 		.called = argv[0],
 		.globals = { .graph = c->globals.root,
 			.run = c->globals.runroot,
+			.image_store = c->globals.imagestore,
+			.transient = c->globals.transient_store,
 			.driver = c->globals.driver,
 			.debug = c->globals.debug,
 			.unshare = geteuid() != 0 },
