@@ -69,7 +69,8 @@ struct apply {
 	bool always_chmod; /* a default ACL decides about modes, not the umask */
 	uid_t euid;
 	gid_t egid;
-	bool root_overridden; /* force_mask: the root has its override xattr */
+	struct id_pair layer_root; /* owns what no entry names */
+	bool root_overridden;      /* force_mask: the root has its override xattr */
 	struct parent parent;
 	int file; /* owned; -EBADF: no file is open */
 	uint64_t left;
@@ -124,7 +125,9 @@ static int make_parent(
 		fchmodat(dir, name, IMPLICIT_DIR_MODE, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_errno(
 			err, "layer entry '%s': set mode of parent '%s'", a->pending.path, prefix);
-	if (st.st_gid != a->egid && fchownat(dir, name, a->euid, a->egid, AT_SYMLINK_NOFOLLOW) < 0)
+	if ((st.st_gid != a->egid || a->layer_root.uid != a->euid ||
+		    a->layer_root.gid != a->egid) &&
+		fchownat(dir, name, a->layer_root.uid, a->layer_root.gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_errno(
 			err, "layer entry '%s': set owner of parent '%s'", a->pending.path, prefix);
 	if (futimens(dir, (const struct timespec[]){ st.st_atim, st.st_mtim }) < 0)
@@ -243,6 +246,26 @@ static int chown_failed(struct apply *a, struct imbrex_error *err)
 	}
 	return fail_errno(
 		err, "layer entry '%s': set owner %u:%u", a->pending.path, e->uid, e->gid);
+}
+
+/* Ids of the entry, as inside of the maps, become those of the host. */
+static int map_ids(struct apply *a, struct imbrex_error *err)
+{
+	struct entry *e = &a->pending.e;
+	struct id_pair ids = { e->uid, e->gid };
+	int r;
+
+	if (id_maps_to_host(a->opts.maps, &ids) < 0) {
+		r = fail(err, IMBREX_EINVAL,
+			"layer entry '%s': uid %u or gid %u is not in the layer's identity map",
+			a->pending.path, e->uid, e->gid);
+		if (err)
+			err->errnum = EOVERFLOW;
+		return r;
+	}
+	e->uid = ids.uid;
+	e->gid = ids.gid;
+	return 0;
 }
 
 static bool needs_chown(const struct apply *a)
@@ -892,6 +915,9 @@ static int apply_begin(struct entry_sink *s, const struct entry *e, struct imbre
 	p->e = *e;
 	p->e.path = p->path;
 	a->left = 0;
+	r = map_ids(a, err);
+	if (r < 0)
+		return r;
 	if (str_eq(p->path, "."))
 		return begin_root(a, err);
 	slash = strrchr(p->path, '/');
@@ -939,7 +965,10 @@ static int apply_finish(struct entry_sink *s, struct imbrex_error *err)
 
 	assert(a->file < 0);
 	if (a->opts.has_force_mask && !a->root_overridden) {
-		a->pending.e = (struct entry){ .type = ENTRY_DIR, .mode = IMPLICIT_DIR_MODE };
+		a->pending.e = (struct entry){ .type = ENTRY_DIR,
+			.mode = IMPLICIT_DIR_MODE,
+			.uid = a->layer_root.uid,
+			.gid = a->layer_root.gid };
 		(void)memcpy(a->pending.path, ".", sizeof("."));
 		r = set_override(a, a->root, err);
 		if (r < 0)
@@ -995,6 +1024,11 @@ int apply_new(int rootfd, const struct apply_opts *opts, struct entry_sink **ret
 	a->umask = read_umask();
 	a->euid = geteuid();
 	a->egid = getegid();
+	a->layer_root = (struct id_pair){ a->euid, a->egid };
+	if (!id_maps_empty(opts->maps) && id_maps_root(opts->maps, &a->layer_root) < 0) {
+		apply_free(&a->base);
+		return fail(err, IMBREX_EINVAL, "the identity map of a new layer has no root");
+	}
 	a->always_chmod = fgetxattr(rootfd, "system.posix_acl_default", NULL, 0) >= 0;
 	if (opts->whiteouts == APPLY_REMOVE) {
 		a->unpacked = pathset_new();

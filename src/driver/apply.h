@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "os/idmap.h"
 #include "tree/entry_sink.h"
 
 enum apply_whiteouts {
@@ -25,9 +26,11 @@ enum apply_whiteouts {
 
 struct apply_opts {
 	enum apply_whiteouts whiteouts;
-	const char *opaque_xattr; /* APPLY_OVERLAY: its name; static storage */
-	bool apply_root;          /* the entry "." sets mode, owner and times of the root */
-	bool in_userns;           /* device nodes are skipped, EPERM of xattrs is ignored */
+	const char *opaque_xattr;   /* APPLY_OVERLAY: its name; static storage */
+	const struct id_maps *maps; /* ids of entries are ids inside of these; borrowed for the life
+				       of the sink; NULL: of the host */
+	bool apply_root;            /* the entry "." sets mode, owner and times of the root */
+	bool in_userns;             /* device nodes are skipped, EPERM of xattrs is ignored */
 	bool ignore_chown_errors;
 	bool has_force_mask; /* force_mask counts: real metadata goes to the override xattr */
 	mode_t force_mask;

@@ -36,8 +36,10 @@ struct driver;
 struct driver_stage;
 
 struct driver_config {
-	const char *graphroot; /* absolute, exists; borrowed for the life of the driver */
-	const char *runroot;   /* absolute, exists; borrowed likewise */
+	const char *graphroot;  /* absolute, exists; borrowed for the life of the driver */
+	const char *runroot;    /* absolute, exists; borrowed likewise */
+	const char *imagestore; /* absolute, exists; a second root, where layers of images go; NULL:
+				   none; borrowed likewise */
 	const struct strv
 		*options; /* "key=value" or "driver.key=value", in order; borrowed likewise */
 	bool rootless;    /* in a user namespace of our own, or not root */

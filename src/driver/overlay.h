@@ -88,6 +88,8 @@ int overlay_stage_entries(
 	struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err) MUST_CHECK;
 int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *parent, bool sync,
 	struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_map(struct driver_stage *base, const struct id_maps *from,
+	const struct id_maps *to, struct imbrex_error *err) MUST_CHECK;
 int overlay_stage_rebase(struct driver_stage *base, const struct driver_parent *parent,
 	struct imbrex_error *err) MUST_CHECK;
 int overlay_stage_publish(
@@ -180,6 +182,23 @@ int overlay_view_stage(struct overlay *o, const char *name, int dir, const struc
 	struct overlay_view *ret, struct imbrex_error *err) MUST_CHECK;
 void overlay_view_close(struct overlay_view *v);
 #define AUTO_OVERLAY_VIEW __attribute__((cleanup(overlay_view_close))) struct overlay_view
+
+/* overlay_map.c */
+struct overlay_staged {
+	const char *name;        /* for messages */
+	int dir;                 /* the layer directory */
+	int *diff;               /* its `diff`; replaced by the new one */
+	const struct str *lower; /* as in the file `lower` */
+};
+/* What a sealed stage without content shows belongs to whom `to` says. On disk on return. */
+int overlay_map_owners(struct overlay *o, const struct overlay_staged *s,
+	const struct id_maps *from, const struct id_maps *to, struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_quota.c */
+/* Limit what the new and empty layer directory `dir` may come to hold, as `opts` (or NULL) says.
+ * EINVAL: not for this layer; ENOTSUP: not in this store. */
+int overlay_limit_layer(struct overlay *o, int dir, const struct driver_layer_opts *opts,
+	struct imbrex_error *err) MUST_CHECK;
 
 /* overlay_lowers.c */
 /* Absolute diff directories below layer `id`, topmost first, without its own `diff`. */

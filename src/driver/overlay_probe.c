@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "driver/overlay.h"
+#include "driver/overlay_plan.h"
 #include "driver/treewalk.h"
 #include "os/fd.h"
 #include "os/mountfd.h"
@@ -193,6 +193,39 @@ static bool try_volatile(struct overlay *o)
 	return trial_mount(o, &t, true, &ignored) == 0;
 }
 
+/* An overlay on a lower directory that is seen through an identity map. */
+static bool try_shifts(struct overlay *o)
+{
+	static const struct imbrex_id_map root = { 0, 0, 1 };
+	static const struct id_maps maps = { &root, 1, &root, 1 };
+	__attribute__((cleanup(trial_done))) struct trial t = { .mount = -EBADF };
+	AUTO_OVERLAY_SHIFT shift = OVERLAY_SHIFT_INIT;
+	AUTO_STRV lowers = { 0 };
+	struct imbrex_error ignored;
+	AUTO_FREE char *upper = NULL;
+	AUTO_FREE char *work = NULL;
+
+	if (tempdir_new(o->homes[0].fd, "tempdirs", &t.temp, &ignored) < 0 ||
+		make_trees(tempdir_fd(t.temp)) < 0)
+		return false;
+	fd_path(tempdir_fd(t.temp), t.path);
+	upper = format_text("%s/u", t.path);
+	work = format_text("%s/w", t.path);
+	if (!upper || !work || strv_addf(&lowers, "%s/1", t.path) < 0 ||
+		overlay_shift_lowers(o, &maps, tempdir_fd(t.temp), &lowers, &shift, &ignored) < 0)
+		return false;
+	t.mount = overlay_mount_new(
+		&(struct overlay_spec){
+			.lowers = (const char *const *)lowers.items,
+			.n_lowers = lowers.n,
+			.upper = upper,
+			.work = work,
+			.userxattr = o->in_userns,
+		},
+		&ignored);
+	return t.mount >= 0;
+}
+
 static int probe(struct overlay *o, const char *feature, bool (*attempt)(struct overlay *o))
 {
 	int known = cached(o, feature, NULL);
@@ -207,6 +240,11 @@ static int probe(struct overlay *o, const char *feature, bool (*attempt)(struct 
 int overlay_probe_volatile(struct overlay *o)
 {
 	return o->options.mount_program ? 1 : probe(o, "volatile", try_volatile);
+}
+
+int overlay_probe_shifts(struct overlay *o)
+{
+	return o->options.mount_program ? 0 : probe(o, "idmapped-lower-dir", try_shifts);
 }
 
 int overlay_probe_native_diff(struct overlay *o)
@@ -229,6 +267,13 @@ int overlay_probe_metacopy(struct overlay *o)
 	(void)snprintf(feature, sizeof(feature), "metacopy(%.100s)",
 		o->options.mountopt ? o->options.mountopt : "");
 	return probe(o, feature, try_metacopy);
+}
+
+bool overlay_uses_metacopy(struct overlay *o)
+{
+	const char *opt = o->options.mountopt ? o->options.mountopt : "";
+
+	return strstr(opt, "metacopy=on") && overlay_probe_metacopy(o) > 0;
 }
 
 /* Does the layer directory `id` hold what only fuse-overlayfs leaves? */

@@ -50,6 +50,8 @@ struct overlay_stage {
 	bool sealed;
 	bool published;
 	struct source source;
+	struct id_maps_copy maps; /* of the entries */
+	struct id_pair root;      /* who owns what nobody says the owner of */
 	char link[OVERLAY_LINK_LEN + 1];
 	struct str lower; /* valid once sealed */
 };
@@ -59,8 +61,9 @@ static struct overlay_stage *stage_of(struct driver_stage *s)
 	return CONTAINER_OF(s, struct overlay_stage, base);
 }
 
-/* mkdir with exactly that mode; fd of it in *ret_fd if wanted. */
-static int make_dir(int dirfd, const char *name, mode_t mode, int *ret_fd, struct imbrex_error *err)
+/* mkdir with exactly that mode, owned by the layer's root; fd of it in *ret_fd if wanted. */
+static int make_dir(struct overlay_stage *s, int dirfd, const char *name, mode_t mode, int *ret_fd,
+	struct imbrex_error *err)
 {
 	AUTO_CLOSE int fd = -EBADF;
 
@@ -69,6 +72,8 @@ static int make_dir(int dirfd, const char *name, mode_t mode, int *ret_fd, struc
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchmod(fd, mode) < 0)
 		return fail_errno(err, "open directory '%s' of a new layer", name);
+	if (!id_maps_empty(&s->maps.maps) && fchown(fd, s->root.uid, s->root.gid) < 0)
+		return fail_errno(err, "set owner of directory '%s' of a new layer", name);
 	if (ret_fd)
 		*ret_fd = take_fd(fd);
 	return 0;
@@ -85,26 +90,37 @@ void overlay_stage_free(struct driver_stage *base)
 	if (!s->published && s->name[0])
 		(void)!remove_tree_at(s->at, s->name, &ignored);
 	str_done(&s->lower);
+	id_maps_copy_done(&s->maps);
 	free(s);
 }
 
-static int stage_make(struct overlay_stage *s, struct imbrex_error *err)
+static int keep_maps(
+	struct overlay_stage *s, const struct driver_layer_opts *opts, struct imbrex_error *err)
+{
+	if (!opts || !opts->maps)
+		return 0;
+	if (id_maps_root(opts->maps, &s->root) < 0)
+		return fail(err, IMBREX_EINVAL, "the identity map of a new layer has no root");
+	return id_maps_copy(opts->maps, &s->maps) < 0 ? fail_nomem(err) : 0;
+}
+
+static int stage_make(
+	struct overlay_stage *s, const struct driver_layer_opts *opts, struct imbrex_error *err)
 {
 	int r;
 
-	r = overlay_random_link(s->link, err);
-	if (r < 0)
-		return r;
-	r = make_dir(s->at, s->name, 0700, &s->dir, err);
-	if (r < 0)
-		return r;
-	r = make_dir(s->dir, "diff", 0555, &s->diff, err);
-	if (r < 0)
-		return r;
-	r = make_dir(s->dir, "work", 0700, NULL, err);
-	if (r < 0)
-		return r;
-	return make_dir(s->dir, "merged", 0700, NULL, err);
+	r = keep_maps(s, opts, err);
+	if (r == 0)
+		r = overlay_random_link(s->link, err);
+	if (r == 0)
+		r = make_dir(s, s->at, s->name, 0700, &s->dir, err);
+	if (r == 0)
+		r = overlay_limit_layer(s->o, s->dir, opts, err);
+	if (r == 0)
+		r = make_dir(s, s->dir, "diff", 0555, &s->diff, err);
+	if (r == 0)
+		r = make_dir(s, s->dir, "work", 0700, NULL, err);
+	return r < 0 ? r : make_dir(s, s->dir, "merged", 0700, NULL, err);
 }
 
 static struct overlay_stage *stage_alloc(struct driver *d, int at)
@@ -133,7 +149,7 @@ int overlay_stage_new(struct driver *d, struct tempdir *temp, const struct drive
 	s->temp = temp;
 	tempdir_stage_addition(temp, name);
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
-	r = stage_make(s, err);
+	r = stage_make(s, opts, err);
 	if (r < 0) {
 		overlay_stage_free(&s->base);
 		return r;
@@ -185,6 +201,7 @@ int overlay_stage_entries(
 		&(struct apply_opts){
 			.whiteouts = opts->mount_program ? APPLY_AUFS : APPLY_OVERLAY,
 			.opaque_xattr = overlay_opaque_xattr(s->o),
+			.maps = &s->maps.maps,
 			.in_userns = s->o->in_userns,
 			.ignore_chown_errors = opts->ignore_chown_errors || s->o->config.single_id,
 			.has_force_mask = opts->has_force_mask,
@@ -320,7 +337,7 @@ int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *pa
 	} else {
 		if (s->o->options.has_force_mask && fchmod(s->diff, s->o->options.force_mask) < 0)
 			return fail_errno(err, "set mode of 'diff' of a new layer");
-		r = make_dir(s->dir, "empty", 0700, NULL, err);
+		r = make_dir(s, s->dir, "empty", 0700, NULL, err);
 	}
 	if (r < 0)
 		return r;
@@ -333,6 +350,18 @@ int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *pa
 		return r;
 	s->sealed = true;
 	return 0;
+}
+
+int overlay_stage_map(struct driver_stage *base, const struct id_maps *from,
+	const struct id_maps *to, struct imbrex_error *err)
+{
+	struct overlay_stage *s = stage_of(base);
+	const struct overlay_staged staged = {
+		.name = s->name, .dir = s->dir, .diff = &s->diff, .lower = &s->lower
+	};
+
+	assert(s->sealed && !s->published && !s->has_entries);
+	return overlay_map_owners(s->o, &staged, from, to, err);
 }
 
 /* Other links than those it was sealed with, on disk on return. */
@@ -468,7 +497,7 @@ int overlay_create(struct driver *d, const char *id, const struct driver_parent 
 		return fail(err, IMBREX_EEXIST, "layer %s: its directory exists already", id);
 	}
 	(void)snprintf(s->name, sizeof(s->name), "%s", id);
-	r = stage_make(s, err);
+	r = stage_make(s, opts, err);
 	if (r == 0)
 		r = overlay_stage_seal(&s->base, parent, sync, err);
 	(void)snprintf(target, sizeof(target), "../%s/diff", id);

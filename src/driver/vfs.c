@@ -19,6 +19,7 @@
 
 #include "base/limits.h"
 #include "driver/apply.h"
+#include "driver/chown.h"
 #include "driver/content.h"
 #include "driver/copy.h"
 #include "driver/diff.h"
@@ -29,6 +30,7 @@
 #include "os/fd.h"
 #include "os/probe.h"
 #include "os/userns.h"
+#include "os/xattr.h"
 
 struct vfs {
 	struct driver base;
@@ -50,6 +52,7 @@ struct vfs_stage {
 	int dir;    /* owned; the tree */
 	int parent; /* owned; the published tree that was copied as what is below; -EBADF: none */
 	int source; /* owned; the layer whose own content was copied; -EBADF: none */
+	struct id_maps_copy maps; /* of the entries */
 	bool has_entries;
 	bool sealed;
 	bool published;
@@ -227,6 +230,7 @@ static void vfs_stage_free(struct driver_stage *base)
 	s->source = close_fd(s->source);
 	if (!s->published && s->name[0])
 		(void)!remove_tree_at(tempdir_fd(s->temp), s->name, &ignored);
+	id_maps_copy_done(&s->maps);
 	free(s);
 }
 
@@ -247,11 +251,38 @@ static int fill_from_parent(
 	return r < 0 ? wrap(err, r, "layer %s", parent->id) : 0;
 }
 
+/* What was asked for that a plain directory can do. */
+static int take_layer_opts(
+	struct vfs_stage *s, const struct driver_layer_opts *opts, struct imbrex_error *err)
+{
+	struct id_pair root;
+	int r = 0;
+
+	if (!opts)
+		return 0;
+	if (opts->options && opts->options->n)
+		return fail(err, IMBREX_ENOTSUP, "the driver vfs has no layer option '%s'",
+			opts->options->items[0]);
+	if (opts->label && *opts->label && selinux_is_on())
+		r = setxattr_at(s->dir, "", "security.selinux", opts->label,
+			strlen(opts->label) + 1);
+	if (r < 0 && r != -EOPNOTSUPP)
+		return fail_code(err, r, "set SELinux label of a new layer");
+	if (id_maps_empty(opts->maps))
+		return 0;
+	if (id_maps_root(opts->maps, &root) < 0)
+		return fail(err, IMBREX_EINVAL, "the identity map of a new layer has no root");
+	if (fchown(s->dir, root.uid, root.gid) < 0)
+		return fail_errno(err, "set owner of directory of a new layer");
+	return id_maps_copy(opts->maps, &s->maps) < 0 ? fail_nomem(err) : 0;
+}
+
 static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
 	const struct driver_layer_opts *opts, struct driver_stage **ret, struct imbrex_error *err)
 {
 	AUTO_STAGE struct driver_stage *base = NULL;
 	struct vfs_stage *s = calloc(1, sizeof(*s));
+	int r;
 
 	if (!s)
 		return fail_nomem(err);
@@ -266,12 +297,13 @@ static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct dr
 	s->dir = openat(tempdir_fd(temp), s->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->dir < 0 || fchmod(s->dir, 0555) < 0)
 		return fail_errno(err, "open directory of a new layer");
-	if (parent && (parent->id || parent->stage)) {
-		int r = fill_from_parent(s, parent, err);
-
-		if (r < 0)
-			return r;
-	}
+	r = take_layer_opts(s, opts, err);
+	if (r < 0)
+		return r;
+	if (parent && (parent->id || parent->stage))
+		r = fill_from_parent(s, parent, err);
+	if (r < 0)
+		return r;
 	*ret = take_ptr(base);
 	return 0;
 }
@@ -308,6 +340,7 @@ static int vfs_stage_entries(
 		&(struct apply_opts){
 			.whiteouts = APPLY_REMOVE,
 			.apply_root = true,
+			.maps = &s->maps.maps,
 			.in_userns = s->v->in_userns,
 			.ignore_chown_errors = s->v->ignore_chown_errors,
 		},
@@ -344,6 +377,25 @@ static int check_copied(struct vfs *v, const char *id, int copied, struct imbrex
 	if (then.st_dev != there.st_dev || then.st_ino != there.st_ino)
 		return fail(err, IMBREX_EBUSY, "layer %s was replaced while it was copied", id);
 	return 0;
+}
+
+static int vfs_stage_map(struct driver_stage *base, const struct id_maps *from,
+	const struct id_maps *to, struct imbrex_error *err)
+{
+	struct vfs_stage *s = stage_of(base);
+	int r;
+
+	assert(s->sealed && !s->published && !s->has_entries);
+	r = chown_tree(s->dir, from, to, err);
+	if (r < 0)
+		return r;
+	return syncfs(s->dir) < 0 ? fail_errno(err, "sync a new layer") : 0;
+}
+
+/* A plain directory shows its owners as they are. */
+static bool vfs_shifts(struct driver *d, const struct id_maps *maps)
+{
+	return false;
 }
 
 /* What is taken away leaves its place first, and its files after: a parent that is still where it
@@ -646,11 +698,13 @@ const struct driver_ops vfs_ops = {
 	.stage_copy = vfs_stage_copy,
 	.stage_entries = vfs_stage_entries,
 	.stage_seal = vfs_stage_seal,
+	.stage_map = vfs_stage_map,
 	.stage_rebase = vfs_stage_rebase,
 	.stage_publish = vfs_stage_publish,
 	.stage_replace = vfs_stage_replace,
 	.stage_free = vfs_stage_free,
 	.remove = vfs_remove,
+	.shifts = vfs_shifts,
 	.mount = vfs_mount,
 	.unmount = vfs_unmount,
 	.open_file = vfs_open_file,

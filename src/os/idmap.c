@@ -108,6 +108,17 @@ int id_maps_to_host(const struct id_maps *maps, struct id_pair *ids)
 	return r;
 }
 
+void id_maps_to_host_or(
+	const struct id_maps *maps, struct id_pair *ids, const struct id_pair *unknown)
+{
+	if (!maps)
+		return;
+	if (to_host(maps->uids, maps->n_uids, ids->uid, &ids->uid) < 0)
+		ids->uid = unknown->uid;
+	if (to_host(maps->gids, maps->n_gids, ids->gid, &ids->gid) < 0)
+		ids->gid = unknown->gid;
+}
+
 int id_maps_to_inside(const struct id_maps *maps, struct id_pair *ids)
 {
 	struct id_pair in = *ids;

@@ -39,6 +39,9 @@ bool id_maps_contiguous(const struct id_maps *maps);
 
 /* `ids` inside become ids of the host; unchanged on failure. */
 int id_maps_to_host(const struct id_maps *maps, struct id_pair *ids) MUST_CHECK;
+/* The same; an id that no range holds becomes that of `unknown`. */
+void id_maps_to_host_or(
+	const struct id_maps *maps, struct id_pair *ids, const struct id_pair *unknown);
 /* `ids` of the host become ids inside; unchanged on failure. */
 int id_maps_to_inside(const struct id_maps *maps, struct id_pair *ids) MUST_CHECK;
 /* The host's owner of what belongs to root inside; a map of one single id is taken for root. */

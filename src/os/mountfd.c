@@ -250,6 +250,9 @@ static int overlay_new_road(int fs_fd, const struct overlay_spec *spec, struct i
 		return fail_kernel(fs_fd, errno, err, "mount option 'userxattr'");
 	if (spec->is_volatile && set_flag(fs_fd, "volatile") < 0)
 		return fail_kernel(fs_fd, errno, err, "mount option 'volatile'");
+	r = spec->label ? set_string(fs_fd, "context", spec->label) : 0;
+	if (r < 0)
+		return fail_kernel(fs_fd, r, err, "mount option 'context'");
 	r = set_options(fs_fd, spec->options, err);
 	if (r < 0)
 		return r;
@@ -314,6 +317,9 @@ static int make_page(struct str *data, struct layer_fds *l, const struct overlay
 		r = str_puts(data, ",userxattr");
 	if (r == 0 && spec->is_volatile)
 		r = str_puts(data, ",volatile");
+	/* Quoted: a label with categories has commas. */
+	if (r == 0 && spec->label)
+		r = str_printf(data, ",context=\"%s\"", spec->label);
 	for (i = 0; i < spec->options.n && r == 0; i++)
 		r = str_printf(data, ",%s", spec->options.items[i]);
 	return r < 0 ? fail_code(err, r, "overlay options") : 0;

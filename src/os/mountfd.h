@@ -47,6 +47,7 @@ struct overlay_spec {
 	const char *work;             /* with upper, same file system */
 	bool userxattr;               /* in a user namespace: user.overlay.*, not trusted.* */
 	bool is_volatile;             /* no sync ever */
+	const char *label;            /* SELinux context of everything in it; NULL: none */
 	struct mount_options options; /* others */
 	uint64_t attrs;               /* as for mount_new() */
 	bool old_kernel;              /* take the road for Linux before 6.7 at once */

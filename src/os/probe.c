@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/hex.h"
@@ -137,6 +138,11 @@ int fs_has_entry_types(int dirfd, struct imbrex_error *err)
 	if (type < 0)
 		return fail_code(err, type, "read the directory of '%s'", name);
 	return type == DT_DIR;
+}
+
+bool selinux_is_on(void)
+{
+	return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }
 
 bool have_capability(unsigned int cap)

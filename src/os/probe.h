@@ -43,6 +43,9 @@ bool kernel_at_least(unsigned int major, unsigned int minor);
  */
 int fs_has_entry_types(int dirfd, struct imbrex_error *err) MUST_CHECK;
 
+/* True if SELinux is on: only then is there anything that could keep a label. */
+bool selinux_is_on(void);
+
 /* True if the capability (CAP_SYS_ADMIN, ...) is in the effective set of this thread. */
 bool have_capability(unsigned int cap);
 

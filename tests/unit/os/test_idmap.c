@@ -69,6 +69,22 @@ static void ids_outside_of_a_map_are_refused_and_stay(void **state)
 	}
 }
 
+static void what_is_unknown_becomes_what_one_says(void **state)
+{
+	const struct id_pair unknown = { 65534, 65533 };
+	struct id_pair ids = { 150, 3 };
+
+	id_maps_to_host_or(&with_hole, &ids, &unknown);
+	assert_int_equal(ids.uid, 65534);
+	assert_int_equal(ids.gid, 7003);
+	ids = (struct id_pair){ 3, 65536 };
+	id_maps_to_host_or(&with_hole, &ids, &unknown);
+	assert_int_equal(ids.uid, 1003);
+	assert_int_equal(ids.gid, 65533);
+	id_maps_to_host_or(NULL, &ids, &unknown);
+	assert_int_equal(ids.uid, 1003);
+}
+
 static void no_map_changes_nothing(void **state)
 {
 	static const struct id_maps none = { 0 };
@@ -168,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_go_through_a_map_and_come_back),
 		cmocka_unit_test(ids_outside_of_a_map_are_refused_and_stay),
+		cmocka_unit_test(what_is_unknown_becomes_what_one_says),
 		cmocka_unit_test(no_map_changes_nothing),
 		cmocka_unit_test(root_is_what_inside_zero_is),
 		cmocka_unit_test(ranges_that_join_are_contiguous),
