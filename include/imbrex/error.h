@@ -61,7 +61,8 @@ enum imbrex_reason {
 	IMBREX_REASON_BAD_DATA_NAME,
 	IMBREX_REASON_DATA_UNKNOWN, /* no big data item of that name */
 	IMBREX_REASON_READ_ONLY,    /* the object lies in an additional store */
-	IMBREX_REASON_NOT_ENOUGH_IDS
+	IMBREX_REASON_NOT_ENOUGH_IDS,
+	IMBREX_REASON_DRIVER_UNKNOWN /* no driver of that name */
 };
 
 #define IMBREX_ERROR_MESSAGE_MAX 1024

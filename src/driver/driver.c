@@ -50,7 +50,8 @@ static int open_named(const char *name, const struct driver_config *config, stru
 		return ops->open(config, ret, err);
 	if (is_known(name))
 		return fail(err, IMBREX_ENOTSUP, "storage driver '%s' is not in this build", name);
-	return fail(err, IMBREX_EINVAL, "there is no storage driver '%s'", name);
+	return fail_reason(err, IMBREX_EINVAL, IMBREX_REASON_DRIVER_UNKNOWN,
+		"there is no storage driver '%s'", name);
 }
 
 /* Directories in graphroot that drivers have left. */

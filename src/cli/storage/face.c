@@ -290,6 +290,7 @@ static int run_command(struct plumbing *p)
 static int start(struct plumbing *p, char **argv, struct flag_parsed *parsed)
 {
 	struct imbrex_error err = { .status = 0 };
+	char text[TEXT_ERROR_MAX];
 	bool configured;
 	int status, r;
 
@@ -313,7 +314,8 @@ static int start(struct plumbing *p, char **argv, struct flag_parsed *parsed)
 	print_debug(p);
 	r = open_store(p, configured, &err);
 	if (r < 0) {
-		(void)printf("error initializing: %s\n", err.message);
+		(void)printf("error initializing: %s\n",
+			text_error(&err, /* kind= */ 0, /* name= */ NULL, text));
 		return EXIT_FAILURE;
 	}
 	return run_command(p);
