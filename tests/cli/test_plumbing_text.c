@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cli/storage/digest.h"
 #include "cli/storage/duration.h"
 #include "cli/storage/idmap.h"
 #include "cli/storage/text.h"
@@ -177,6 +178,37 @@ static void durations_are_read_as_go_reads_them(void **state)
 	}
 }
 
+static void digests_are_judged_as_go_judges_them(void **state)
+{
+	static const struct {
+		const char *text, *message; /* NULL: it is one */
+	} cases[] = {
+		{ "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", NULL },
+		{ "sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
+			"invalid checksum digest format" },
+		{ "sha256:abc", "invalid checksum digest length" },
+		{ "sha512:abc", "invalid checksum digest length" },
+		{ "sha256:", "invalid checksum digest format" },
+		{ "sha256", "invalid checksum digest format" },
+		{ ":abc", "invalid checksum digest format" },
+		{ "", "invalid checksum digest format" },
+		{ "a.:abc", "invalid checksum digest format" },
+		{ "md5:a b", "invalid checksum digest format" },
+		{ "md5:abc", "unsupported digest algorithm" },
+		{ "a+b.c_d-e:A=_-9", "unsupported digest algorithm" },
+	};
+	struct imbrex_error err;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(
+			digest_check(cases[i].text, &err), cases[i].message ? IMBREX_EINVAL : 0);
+		if (cases[i].message)
+			assert_string_equal(err.message, cases[i].message);
+	}
+}
+
 static void id_maps_are_triples_behind_one_another(void **state)
 {
 	static const struct {
@@ -289,6 +321,7 @@ int main(void)
 		cmocka_unit_test(lists_are_null_where_go_has_none),
 		cmocka_unit_test(reasons_have_the_words_that_scripts_match),
 		cmocka_unit_test(durations_are_read_as_go_reads_them),
+		cmocka_unit_test(digests_are_judged_as_go_judges_them),
 		cmocka_unit_test(id_maps_are_triples_behind_one_another),
 		cmocka_unit_test(a_forest_is_drawn_root_by_root),
 		cmocka_unit_test(hostile_parents_lead_nowhere),

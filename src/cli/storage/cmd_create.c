@@ -2,6 +2,7 @@
 /* create-layer, import-layer, create-storage-layer, create-image, create-container. */
 #include "base/error.h"
 #include "base/limits.h"
+#include "cli/storage/digest.h"
 #include "cli/storage/idmap.h"
 #include "cli/storage/storage.h"
 #include "cli/storage/text.h"
@@ -115,6 +116,8 @@ static int run_create_image(struct plumbing *p, struct imbrex_error *err)
 	int r;
 
 	r = read_metadata(p, &metadata, err);
+	if (r == 0 && none_if_empty(p->flags.digest))
+		r = digest_check(p->flags.digest, err);
 	if (r < 0)
 		return r;
 	opts = (struct imbrex_image_opts){

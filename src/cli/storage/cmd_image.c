@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/strv.h"
+#include "cli/storage/digest.h"
 #include "cli/storage/storage.h"
 #include "cli/storage/text.h"
 
@@ -83,6 +84,9 @@ static int run_by_digest(struct plumbing *p, struct imbrex_error *err)
 	size_t i;
 	int r;
 
+	r = digest_check(p->args[0], err);
+	if (r < 0)
+		return r;
 	r = imbrex_images_by_digest(p->store, p->args[0], &ids, err);
 	if (r < 0)
 		return r;
