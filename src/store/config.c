@@ -183,7 +183,7 @@ static int take_pull_options(
 	size_t i;
 	int r;
 
-	for (v = toml_first(table); v; v = toml_next(v)) {
+	for (v = table ? toml_first(table) : NULL; v; v = toml_next(v)) {
 		const char *key = toml_key(v);
 		AUTO_FREE char *line = NULL;
 
