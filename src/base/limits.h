@@ -53,10 +53,12 @@
 #define LIMIT_RECORDS_BYTES (512u * 1024u * 1024u)
 /* Elements of layers.json and its siblings that are no records and yet kept: nobody writes any. */
 #define LIMIT_RECORDS_ASIDE 4096
-/* One document kept beside a record, given on the command line: tables of contents take tens of MB. */
+/* One document beside a record, given on the command line: tables of contents take tens of MB. */
 #define LIMIT_DATA_ITEM_BYTES (256u * 1024u * 1024u)
 /* storage.conf, registries.conf, auth.json, netrc. */
 #define LIMIT_CONF_BYTES (1024u * 1024u)
+/* The id of a layer, image or container: 64 in practice; with a suffix it is still a file name. */
+#define LIMIT_ID_BYTES 128
 /* An image reference. */
 #define LIMIT_REFERENCE_BYTES 1024
 /* One line of a tar-split stream: a segment holds at most one pax block, base64. */

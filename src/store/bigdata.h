@@ -25,6 +25,26 @@ struct bigdata {
 	size_t len;
 };
 
+/* Do manifests go by this key ("manifest", "manifest-sha256:…")? Their digests name the image. */
+bool bigdata_key_is_manifest(const char *key, size_t len);
+
+/* Keys, in the order in which they were first set, appended. Leaf tier. */
+int bigdata_list(const struct found *f, struct strv *ret) MUST_CHECK;
+
+/* What a record says of a document. Layers' records say neither. */
+struct bigdata_facts {
+	int64_t size;             /* -1: nothing */
+	struct hash_value digest; /* not set: nothing */
+};
+/* False if the record has no such document. */
+bool bigdata_facts(const struct found *f, const char *key, struct bigdata_facts *ret);
+/* A document was put in place: key, size and digest go into the record, and an image without a
+ * digest gets that of its first manifest. */
+int bigdata_record(const struct found *f, const char *key, size_t len,
+	const struct hash_value *digest, struct imbrex_error *err) MUST_CHECK;
+/* The directory of an object's documents, made if absent. ret_fd: the caller's. */
+int bigdata_open_dir(const struct found *f, int *ret_fd, struct imbrex_error *err) MUST_CHECK;
+
 /*
  * Write documents below "<dir>/<id>/" (made 0700) and name them, their sizes and digests in the
  * record at `index`. Files first, record in memory after; the caller saves the table.
@@ -32,7 +52,9 @@ struct bigdata {
 int bigdata_put(struct imbrex_store *s, struct store_table *t, size_t index,
 	const struct bigdata *items, size_t n, struct imbrex_error *err) MUST_CHECK;
 
-/* Read one whole; ENOENT if the record does not name it. */
+/* One opened for reading: fd, or ENOENT (DATA_UNKNOWN) if the record does not name it. */
+int bigdata_open(const struct found *f, const char *key, struct imbrex_error *err) MUST_CHECK;
+/* Read one whole; errors as those of bigdata_open(). */
 int bigdata_get(struct imbrex_store *s, struct store_table *t, size_t index, const char *key,
 	size_t max_bytes, struct str *ret, struct imbrex_error *err) MUST_CHECK;
 

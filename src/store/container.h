@@ -5,6 +5,8 @@
 
 #include "store/store.h"
 
+/* The container whose writable layer it is. */
+bool container_by_layer(struct imbrex_store *s, const char *layer, struct found *ret);
 /* Record out of the table and layer into the trash, unmounted if `force`; the caller saves both. */
 int container_drop(
 	struct imbrex_store *s, size_t index, bool force, struct imbrex_error *err) MUST_CHECK;

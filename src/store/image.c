@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Images: names that move between records, documents beside them, and removal with the layers that
- * nothing else needs.
- */
+/* Images: what arrives in the table, and names that move between records. */
 #include "store/image.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "base/limits.h"
 #include "json/write.h"
 #include "oci/reference.h"
-#include "os/fd.h"
-#include "store/container.h"
-#include "store/layer.h"
+#include "store/names.h"
 
 /* ---- of additional stores -------------------------------------------------------------- */
 
@@ -77,22 +71,6 @@ int image_complete_name(const char *name, char **ret, struct imbrex_error *err)
 	return 0;
 }
 
-static int take_name(
-	struct imbrex_store *s, size_t index, const char *name, struct imbrex_error *err)
-{
-	AUTO_STRV names = { 0 };
-	ptrdiff_t at;
-
-	if (record_list(table_at(&s->images.t, index), IMAGE_NAMES, &names) < 0)
-		return fail_nomem(err);
-	at = strv_find(&names, name);
-	if (at < 0)
-		return 0;
-	strv_remove(&names, (size_t)at);
-	s->images.dirty[0] = true;
-	return record_set_list(&s->images.t, index, IMAGE_NAMES, &names, err);
-}
-
 static int give_name(
 	struct imbrex_store *s, size_t index, const char *name, struct imbrex_error *err)
 {
@@ -107,7 +85,9 @@ static int give_name(
 	if (holder == (ptrdiff_t)index)
 		return 0;
 	if (holder >= 0) {
-		r = take_name(s, (size_t)holder, name, err);
+		const struct found f = { .t = &s->images, .index = (size_t)holder };
+
+		r = names_take(&f, name, err);
 		if (r < 0)
 			return r;
 	}
@@ -156,8 +136,7 @@ PUBLIC int imbrex_image_tag(
 	return r < 0 ? r : store_save(s, &s->images, err);
 }
 
-/* Which of the record's own names the caller means: as it stands, or completed. */
-static int own_name(struct imbrex_store *s, size_t index, const char *name, char **ret,
+int image_own_name(struct imbrex_store *s, size_t index, const char *name, char **ret,
 	struct imbrex_error *err)
 {
 	struct record *rec = table_at(&s->images.t, index);
@@ -198,9 +177,9 @@ PUBLIC int imbrex_image_untag(
 	if (r < 0)
 		return r;
 	if (name) {
-		r = own_name(s, f.index, name, &own, err);
+		r = image_own_name(s, f.index, name, &own, err);
 		if (r == 0)
-			r = take_name(s, f.index, own, err);
+			r = names_take(&f, own, err);
 	} else {
 		s->images.dirty[0] = true;
 		r = record_set(&s->images.t, f.index, IMAGE_NAMES, NULL, err);
@@ -269,310 +248,4 @@ int image_put(struct imbrex_store *s, const struct txn_image *image, const char 
 		s->images.dirty[0] = true;
 	}
 	return store_save(s, &s->images, err);
-}
-
-/* ---- reading --------------------------------------------------------------------------- */
-
-/* Sum of the layers' uncompressed sizes and of the documents; -1 if one is unknown. */
-static int64_t image_size(struct imbrex_store *s, const struct record *rec, size_t *ret_n_layers)
-{
-	struct json_span top = record_plain(rec, IMAGE_LAYER);
-	struct json_span sizes = record_raw(rec, IMAGE_BIG_DATA_SIZES);
-	struct layer_walk w;
-	struct json_span key;
-	struct json_scan scan;
-	int64_t total;
-	int64_t value;
-	int r;
-
-	layer_walk(s, top, &w);
-	for (total = top.len && !w.more ? -1 : 0; w.more; layer_walk_next(s, &w)) {
-		value = record_int(found_record(&w.at), LAYER_DIFF_SIZE, 0);
-		if (total < 0 || value < 0 || __builtin_add_overflow(total, value, &total))
-			total = -1;
-	}
-	if (w.endless)
-		total = -1;
-	*ret_n_layers = w.n;
-	if (!sizes.len || total < 0)
-		return total;
-	json_scan_init(&scan, sizes.at, sizes.len);
-	r = json_scan_object_begin(&scan, NULL);
-	while (r >= 0 && (r = json_scan_object_next(&scan, &key, NULL)) > 0) {
-		r = json_scan_int64(&scan, &value, NULL);
-		if (r >= 0 && value > 0 && __builtin_add_overflow(total, value, &total))
-			return -1;
-	}
-	return total;
-}
-
-static int fill_image(struct imbrex_store *s, const struct record *rec, struct imbrex_image *ret)
-{
-	AUTO_STRV names = { 0 };
-	AUTO_STRV mapped = { 0 };
-
-	ret->id = record_text(rec, IMAGE_ID);
-	ret->digest = record_text(rec, IMAGE_DIGEST);
-	ret->created = record_text(rec, IMAGE_CREATED);
-	ret->layer = record_text(rec, IMAGE_LAYER);
-	if (!ret->id || !ret->digest || !ret->created || !ret->layer ||
-		record_list(rec, IMAGE_NAMES, &names) < 0 ||
-		record_list(rec, IMAGE_MAPPED_LAYERS, &mapped) < 0)
-		return -ENOMEM;
-	ret->names = strings_take(&names);
-	ret->mapped_layers = strings_take(&mapped);
-	ret->size_bytes = image_size(s, rec, &ret->n_layers);
-	return ret->names && ret->mapped_layers ? 0 : -ENOMEM;
-}
-
-PUBLIC void imbrex_images_free(struct imbrex_image *images, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		free(images[i].id);
-		free(images[i].digest);
-		imbrex_strings_free(images[i].names);
-		imbrex_strings_free(images[i].mapped_layers);
-		free(images[i].created);
-		free(images[i].layer);
-	}
-	free(images);
-}
-
-PUBLIC int imbrex_images_list(
-	struct imbrex_store *s, struct imbrex_image **ret, size_t *ret_n, struct imbrex_error *err)
-{
-	AUTO_HOLD hold = HOLD_NONE;
-	struct imbrex_image *images;
-	struct found f;
-	size_t n = 0;
-	bool more;
-	int r;
-
-	r = store_hold(s, HOLD_LAYERS | HOLD_IMAGES, &hold, err);
-	if (r < 0)
-		return r;
-	images = calloc(store_count(s, &image_records) + 1, sizeof(*images));
-	if (!images)
-		return fail_nomem(err);
-	for (more = store_first(s, &image_records, &f); more; more = store_next(s, &f)) {
-		if (store_is_shadowed(s, &f))
-			continue;
-		if (fill_image(s, found_record(&f), &images[n++]) < 0) {
-			imbrex_images_free(images, n);
-			return fail_nomem(err);
-		}
-	}
-	*ret = images;
-	*ret_n = n;
-	return 0;
-}
-
-PUBLIC int imbrex_image_find(
-	struct imbrex_store *s, const char *name, char **ret_id, struct imbrex_error *err)
-{
-	AUTO_HOLD hold = HOLD_NONE;
-	struct found f;
-	char *id;
-	int r;
-
-	r = store_hold(s, HOLD_IMAGES, &hold, err);
-	if (r < 0)
-		return r;
-	r = store_find_image(s, name, &f, err);
-	if (r < 0)
-		return r;
-	id = record_text(found_record(&f), IMAGE_ID);
-	if (!id)
-		return fail_nomem(err);
-	*ret_id = id;
-	return 0;
-}
-
-static int get_document(struct imbrex_store *s, const char *image, bool config, char **ret,
-	size_t *ret_len, struct imbrex_error *err)
-{
-	AUTO_HOLD hold = HOLD_NONE;
-	AUTO_STR text = STR_INIT(LIMIT_CONFIG_BYTES);
-	AUTO_FREE char *id = NULL;
-	AUTO_FREE char *key = NULL;
-	struct found f;
-	char *taken;
-	int r;
-
-	r = store_hold(s, HOLD_IMAGES, &hold, err);
-	if (r < 0)
-		return r;
-	r = store_find_image(s, image, &f, err);
-	if (r < 0)
-		return r;
-	id = record_text(found_record(&f), IMAGE_ID);
-	key = id && config ? format_text("sha256:%s", id) : strdup("manifest");
-	if (!id || !key)
-		return fail_nomem(err);
-	r = bigdata_get(s, f.t, f.index, key, LIMIT_CONFIG_BYTES, &text, err);
-	if (r < 0)
-		return r;
-	*ret_len = text.len;
-	taken = str_take(&text);
-	if (!taken)
-		return fail_nomem(err);
-	*ret = taken;
-	return 0;
-}
-
-PUBLIC int imbrex_image_manifest(struct imbrex_store *s, const char *image, char **ret,
-	size_t *ret_len, struct imbrex_error *err)
-{
-	return get_document(s, image, false, ret, ret_len, err);
-}
-
-PUBLIC int imbrex_image_config(struct imbrex_store *s, const char *image, char **ret,
-	size_t *ret_len, struct imbrex_error *err)
-{
-	return get_document(s, image, true, ret, ret_len, err);
-}
-
-/* ---- removing -------------------------------------------------------------------------- */
-
-PUBLIC void imbrex_removed_done(struct imbrex_removed *r)
-{
-	imbrex_strings_free(r->untagged);
-	imbrex_strings_free(r->images);
-	imbrex_strings_free(r->layers);
-	*r = (struct imbrex_removed){ 0 };
-}
-
-/* Containers of an image: removed with it, or the reason why it stays. */
-static int clear_containers(
-	struct imbrex_store *s, const char *id, bool force, struct imbrex_error *err)
-{
-	struct table *t = &s->containers.t;
-	ptrdiff_t i;
-	int r;
-
-	for (i = table_next(t, -1); i >= 0; i = table_next(t, i)) {
-		struct record *rec = table_at(t, (size_t)i);
-		AUTO_FREE char *container = NULL;
-
-		if (!record_is(rec, CONTAINER_IMAGE, id))
-			continue;
-		container = record_text(rec, CONTAINER_ID);
-		if (!container)
-			return fail_nomem(err);
-		if (!force) {
-			r = fail(err, IMBREX_EBUSY, "image %s is used by container %s", id,
-				container);
-			return hint(err, r, "remove the container first, or use --force");
-		}
-		r = container_drop(s, (size_t)i, true, err);
-		if (r < 0)
-			return wrap(err, r, "container %s", container);
-	}
-	return 0;
-}
-
-/* The image's layers from the top down, as far as nobody else needs them. */
-static int drop_layers(
-	struct imbrex_store *s, char *top, struct strv *ret, struct imbrex_error *err)
-{
-	AUTO_FREE char *id = top;
-	int r;
-
-	while (id && *id && !layer_has_children(s, id) && !layer_is_used(s, id)) {
-		ptrdiff_t at = table_find_id(&s->layers.t, id, strlen(id));
-		AUTO_FREE char *parent = NULL;
-
-		if (at < 0)
-			return 0;
-		parent = record_text(table_at(&s->layers.t, at), LAYER_PARENT);
-		if (!parent)
-			return fail_nomem(err);
-		r = container_unmount_layer(s, id, err);
-		if (r == 0)
-			r = layer_drop(s, id, err);
-		if (r < 0)
-			return wrap(err, r, "layer %s", id);
-		if (strv_take(ret, take_ptr(id)) < 0)
-			return fail_nomem(err);
-		id = take_ptr(parent);
-	}
-	return 0;
-}
-
-static int drop_image(struct imbrex_store *s, size_t index, bool force, struct strv *untagged,
-	struct strv *layers, struct imbrex_error *err)
-{
-	AUTO_FREE char *id = record_text(table_at(&s->images.t, index), IMAGE_ID);
-	AUTO_FREE char *top = record_text(table_at(&s->images.t, index), IMAGE_LAYER);
-	int r;
-
-	if (!id || !top || record_list(table_at(&s->images.t, index), IMAGE_NAMES, untagged) < 0)
-		return fail_nomem(err);
-	r = clear_containers(s, id, force, err);
-	if (r < 0)
-		return r;
-	if (id_is_valid(id)) {
-		r = store_drop(&s->images, id, err);
-		if (r < 0)
-			return r;
-	}
-	table_remove(&s->images.t, index);
-	s->images.dirty[0] = true;
-	/* Records that name something go first: a crash leaves layers without an image, never the
-	 * other way round. */
-	r = store_save(s, &s->containers, err);
-	if (r == 0)
-		r = store_save(s, &s->images, err);
-	if (r == 0)
-		r = drop_layers(s, take_ptr(top), layers, err);
-	return r < 0 ? r : store_save(s, &s->layers, err);
-}
-
-PUBLIC int imbrex_image_remove(struct imbrex_store *s, const char *image, bool force,
-	struct imbrex_removed *ret, struct imbrex_error *err)
-{
-	AUTO_HOLD hold = HOLD_NONE;
-	AUTO_STRV untagged = { 0 };
-	AUTO_STRV images = { 0 };
-	AUTO_STRV layers = { 0 };
-	AUTO_FREE char *id = NULL;
-	AUTO_FREE char *own = NULL;
-	AUTO_STRV names = { 0 };
-	struct found f;
-	int r;
-
-	r = store_hold(s, HOLD_WRITE_ALL, &hold, err);
-	if (r == 0)
-		r = store_find_image(s, image, &f, err);
-	if (r == 0)
-		r = store_check_own(&f, err);
-	if (r < 0)
-		return r;
-	id = record_text(found_record(&f), IMAGE_ID);
-	if (!id || record_list(found_record(&f), IMAGE_NAMES, &names) < 0)
-		return fail_nomem(err);
-	if (names.n > 1 && strncmp(id, image, strlen(image)) != 0) {
-		r = own_name(s, f.index, image, &own, err);
-		if (r == 0)
-			r = take_name(s, f.index, own, err);
-		if (r == 0)
-			r = store_save(s, &s->images, err);
-		if (r == 0 && strv_take(&untagged, take_ptr(own)) < 0)
-			r = fail_nomem(err);
-	} else {
-		r = drop_image(s, f.index, force, &untagged, &layers, err);
-		if (r == 0 && strv_take(&images, take_ptr(id)) < 0)
-			r = fail_nomem(err);
-	}
-	if (r < 0)
-		return r;
-	ret->untagged = strings_take(&untagged);
-	ret->images = strings_take(&images);
-	ret->layers = strings_take(&layers);
-	if (ret->untagged && ret->images && ret->layers)
-		return 0;
-	imbrex_removed_done(ret);
-	return fail_nomem(err);
 }

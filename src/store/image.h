@@ -18,6 +18,10 @@ int image_put(struct imbrex_store *s, const struct txn_image *image, const char 
  */
 int image_adopt(struct imbrex_store *s, struct found *f, struct imbrex_error *err) MUST_CHECK;
 
+/* Which of a record's own names a person means: as it stands, or completed. ret: free(). */
+int image_own_name(struct imbrex_store *s, size_t index, const char *name, char **ret,
+	struct imbrex_error *err) MUST_CHECK;
+
 /* Full local reference of a name as podman completes it ("a" is localhost/a:latest). */
 int image_complete_name(const char *name, char **ret, struct imbrex_error *err) MUST_CHECK;
 

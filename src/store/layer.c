@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "store/container.h"
+#include "store/maps.h"
 
 static int fill_layer(struct imbrex_store *s, const struct found *f, struct imbrex_layer *ret)
 {
@@ -34,7 +36,10 @@ static int fill_layer(struct imbrex_store *s, const struct found *f, struct imbr
 	mount = store_mount_find(s, ret->id);
 	ret->mount_count = mount ? mount->count : 0;
 	ret->mount_path = strdup(mount ? mount->path : "");
-	return ret->names && ret->mount_path ? 0 : -ENOMEM;
+	if (!ret->names || !ret->mount_path ||
+		map_read(r, LAYER_UIDMAP, &ret->uid_map, &ret->n_uid_map) < 0)
+		return -ENOMEM;
+	return map_read(r, LAYER_GIDMAP, &ret->gid_map, &ret->n_gid_map);
 }
 
 char **strings_take(struct strv *v)
@@ -66,6 +71,8 @@ PUBLIC void imbrex_layers_free(struct imbrex_layer *layers, size_t n)
 		free(layers[i].diff_digest);
 		free(layers[i].compressed_digest);
 		free(layers[i].mount_path);
+		free(layers[i].uid_map);
+		free(layers[i].gid_map);
 	}
 	free(layers);
 }
@@ -100,6 +107,30 @@ PUBLIC int imbrex_layers_list(
 	return 0;
 }
 
+PUBLIC int imbrex_layer_get(struct imbrex_store *s, const char *name, struct imbrex_layer **ret,
+	struct imbrex_error *err)
+{
+	struct imbrex_layer *layer;
+	AUTO_HOLD hold = HOLD_NONE;
+	struct found f;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS, &hold, err);
+	if (r == 0)
+		r = store_mounts_load(s, err);
+	if (r == 0)
+		r = store_find(s, &layer_records, name, &f, err);
+	if (r < 0)
+		return r;
+	layer = calloc(1, sizeof(*layer));
+	if (!layer || fill_layer(s, &f, layer) < 0) {
+		imbrex_layers_free(layer, layer != NULL);
+		return fail_nomem(err);
+	}
+	*ret = layer;
+	return 0;
+}
+
 bool layer_parent(struct imbrex_store *s, const struct found *layer, struct found *ret)
 {
 	struct json_span parent = record_plain(found_record(layer), LAYER_PARENT);
@@ -123,31 +154,65 @@ void layer_walk_next(struct imbrex_store *s, struct layer_walk *w)
 	w->more = w->more && !w->endless;
 }
 
-bool layer_has_children(struct imbrex_store *s, const char *id)
+bool layer_child(struct imbrex_store *s, const char *id, struct found *ret)
 {
+	struct store_table *t = &s->layers;
 	ptrdiff_t i;
 
-	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
-		if (record_is(table_at(&s->layers.t, (size_t)i), LAYER_PARENT, id))
-			return true;
+	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i)) {
+		if (!record_is(table_at(&t->t, (size_t)i), LAYER_PARENT, id))
+			continue;
+		if (ret)
+			*ret = (struct found){ .t = t, .index = (size_t)i };
+		return true;
 	}
 	return false;
 }
 
-bool layer_is_used(struct imbrex_store *s, const char *id)
+size_t layer_count_children(struct imbrex_store *s, const char *id)
 {
+	struct store_table *t = &s->layers;
+	size_t n = 0;
 	ptrdiff_t i;
 
-	for (i = table_next(&s->images.t, -1); i >= 0; i = table_next(&s->images.t, i)) {
-		if (record_is(table_at(&s->images.t, (size_t)i), IMAGE_LAYER, id) ||
-			record_list_has(table_at(&s->images.t, (size_t)i), IMAGE_MAPPED_LAYERS, id))
-			return true;
-	}
-	for (i = table_next(&s->containers.t, -1); i >= 0; i = table_next(&s->containers.t, i)) {
-		if (record_is(table_at(&s->containers.t, (size_t)i), CONTAINER_LAYER, id))
-			return true;
+	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i))
+		n += record_is(table_at(&t->t, (size_t)i), LAYER_PARENT, id);
+	return n;
+}
+
+bool layer_image(
+	struct imbrex_store *s, const char *id, const char *but, bool mapped, struct found *ret)
+{
+	struct store_table *t = &s->images;
+	ptrdiff_t i;
+
+	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i)) {
+		const struct record *r = table_at(&t->t, (size_t)i);
+
+		if (!(mapped ? record_list_has(r, IMAGE_MAPPED_LAYERS, id)
+			     : record_is(r, IMAGE_LAYER, id)) ||
+			(but && record_is(r, IMAGE_ID, but)))
+			continue;
+		if (ret)
+			*ret = (struct found){ .t = t, .index = (size_t)i };
+		return true;
 	}
 	return false;
+}
+
+bool layer_is_used_beside(struct imbrex_store *s, const char *id, const char *but)
+{
+	struct found f;
+
+	return layer_image(s, id, but, false, NULL) || layer_image(s, id, but, true, NULL) ||
+	       container_by_layer(s, id, &f);
+}
+
+enum record_place layer_place(const struct imbrex_store *s, bool image, bool is_volatile)
+{
+	if (image && s->layers.places[PLACE_IMAGESTORE].file)
+		return PLACE_IMAGESTORE;
+	return is_volatile && s->config.transient_store ? PLACE_VOLATILE : PLACE_STABLE;
 }
 
 int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err)

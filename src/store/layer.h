@@ -22,10 +22,25 @@ struct layer_walk {
 };
 void layer_walk(struct imbrex_store *s, struct json_span top, struct layer_walk *w);
 void layer_walk_next(struct imbrex_store *s, struct layer_walk *w);
-/* A layer of our own stands on it. */
-bool layer_has_children(struct imbrex_store *s, const char *id);
-/* An image or a container of our own names it. Needs images and containers. */
-bool layer_is_used(struct imbrex_store *s, const char *id);
+/* A layer of our own stands on it: which (ret may be NULL), and how many. */
+bool layer_child(struct imbrex_store *s, const char *id, struct found *ret);
+size_t layer_count_children(struct imbrex_store *s, const char *id);
+static inline bool layer_has_children(struct imbrex_store *s, const char *id)
+{
+	return layer_child(s, id, NULL);
+}
+/* An image of our own, other than `but` (an id; NULL: any), whose top layer it is, or (`mapped`)
+ * that has it as a copy of its top layer. ret may be NULL. Needs images. */
+bool layer_image(
+	struct imbrex_store *s, const char *id, const char *but, bool mapped, struct found *ret);
+/* An image, other than `but`, or a container of our own names it. Needs images and containers. */
+bool layer_is_used_beside(struct imbrex_store *s, const char *id, const char *but);
+static inline bool layer_is_used(struct imbrex_store *s, const char *id)
+{
+	return layer_is_used_beside(s, id, NULL);
+}
+/* The file that the record of a new layer belongs to. */
+enum record_place layer_place(const struct imbrex_store *s, bool image, bool is_volatile);
 /* Record out of the table; its files follow when the caller saves the table. */
 int layer_drop(struct imbrex_store *s, const char *id, struct imbrex_error *err) MUST_CHECK;
 

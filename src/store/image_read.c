@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Images as callers see them: listed, found, measured, their documents and digests. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "store/image.h"
+#include "store/layer.h"
+
+/* Sum of the layers' uncompressed sizes and of the documents; -1 if one is unknown. */
+static int64_t image_size(struct imbrex_store *s, const struct record *rec, size_t *ret_n_layers)
+{
+	struct json_span top = record_plain(rec, IMAGE_LAYER);
+	struct json_span sizes = record_raw(rec, IMAGE_BIG_DATA_SIZES);
+	struct layer_walk w;
+	struct json_span key;
+	struct json_scan scan;
+	int64_t total;
+	int64_t value;
+	int r;
+
+	layer_walk(s, top, &w);
+	for (total = top.len && !w.more ? -1 : 0; w.more; layer_walk_next(s, &w)) {
+		value = record_int(found_record(&w.at), LAYER_DIFF_SIZE, 0);
+		if (total < 0 || value < 0 || __builtin_add_overflow(total, value, &total))
+			total = -1;
+	}
+	if (w.endless)
+		total = -1;
+	*ret_n_layers = w.n;
+	if (!sizes.len || total < 0)
+		return total;
+	json_scan_init(&scan, sizes.at, sizes.len);
+	r = json_scan_object_begin(&scan, NULL);
+	while (r >= 0 && (r = json_scan_object_next(&scan, &key, NULL)) > 0) {
+		r = json_scan_int64(&scan, &value, NULL);
+		if (r >= 0 && value > 0 && __builtin_add_overflow(total, value, &total))
+			return -1;
+	}
+	return total;
+}
+
+static int fill_image(struct imbrex_store *s, const struct record *rec, struct imbrex_image *ret)
+{
+	AUTO_STRV names = { 0 };
+	AUTO_STRV mapped = { 0 };
+
+	ret->id = record_text(rec, IMAGE_ID);
+	ret->digest = record_text(rec, IMAGE_DIGEST);
+	ret->created = record_text(rec, IMAGE_CREATED);
+	ret->layer = record_text(rec, IMAGE_LAYER);
+	if (!ret->id || !ret->digest || !ret->created || !ret->layer ||
+		record_list(rec, IMAGE_NAMES, &names) < 0 ||
+		record_list(rec, IMAGE_MAPPED_LAYERS, &mapped) < 0)
+		return -ENOMEM;
+	ret->names = strings_take(&names);
+	ret->mapped_layers = strings_take(&mapped);
+	ret->size_bytes = image_size(s, rec, &ret->n_layers);
+	return ret->names && ret->mapped_layers ? 0 : -ENOMEM;
+}
+
+PUBLIC void imbrex_images_free(struct imbrex_image *images, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(images[i].id);
+		free(images[i].digest);
+		imbrex_strings_free(images[i].names);
+		imbrex_strings_free(images[i].mapped_layers);
+		free(images[i].created);
+		free(images[i].layer);
+	}
+	free(images);
+}
+
+PUBLIC int imbrex_images_list(
+	struct imbrex_store *s, struct imbrex_image **ret, size_t *ret_n, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	struct imbrex_image *images;
+	struct found f;
+	size_t n = 0;
+	bool more;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS | HOLD_IMAGES, &hold, err);
+	if (r < 0)
+		return r;
+	images = calloc(store_count(s, &image_records) + 1, sizeof(*images));
+	if (!images)
+		return fail_nomem(err);
+	for (more = store_first(s, &image_records, &f); more; more = store_next(s, &f)) {
+		if (store_is_shadowed(s, &f))
+			continue;
+		if (fill_image(s, found_record(&f), &images[n++]) < 0) {
+			imbrex_images_free(images, n);
+			return fail_nomem(err);
+		}
+	}
+	*ret = images;
+	*ret_n = n;
+	return 0;
+}
+
+PUBLIC int imbrex_image_find(
+	struct imbrex_store *s, const char *name, char **ret_id, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	struct found f;
+	char *id;
+	int r;
+
+	r = store_hold(s, HOLD_IMAGES, &hold, err);
+	if (r < 0)
+		return r;
+	r = store_find_image(s, name, &f, err);
+	if (r < 0)
+		return r;
+	id = record_text(found_record(&f), IMAGE_ID);
+	if (!id)
+		return fail_nomem(err);
+	*ret_id = id;
+	return 0;
+}
+
+static int get_document(struct imbrex_store *s, const char *image, bool config, char **ret,
+	size_t *ret_len, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	AUTO_STR text = STR_INIT(LIMIT_CONFIG_BYTES);
+	AUTO_FREE char *id = NULL;
+	AUTO_FREE char *key = NULL;
+	struct found f;
+	char *taken;
+	int r;
+
+	r = store_hold(s, HOLD_IMAGES, &hold, err);
+	if (r < 0)
+		return r;
+	r = store_find_image(s, image, &f, err);
+	if (r < 0)
+		return r;
+	id = record_text(found_record(&f), IMAGE_ID);
+	key = id && config ? format_text("sha256:%s", id) : strdup("manifest");
+	if (!id || !key)
+		return fail_nomem(err);
+	r = bigdata_get(s, f.t, f.index, key, LIMIT_CONFIG_BYTES, &text, err);
+	if (r < 0)
+		return r;
+	*ret_len = text.len;
+	taken = str_take(&text);
+	if (!taken)
+		return fail_nomem(err);
+	*ret = taken;
+	return 0;
+}
+
+PUBLIC int imbrex_image_manifest(struct imbrex_store *s, const char *image, char **ret,
+	size_t *ret_len, struct imbrex_error *err)
+{
+	return get_document(s, image, false, ret, ret_len, err);
+}
+
+PUBLIC int imbrex_image_config(struct imbrex_store *s, const char *image, char **ret,
+	size_t *ret_len, struct imbrex_error *err)
+{
+	return get_document(s, image, true, ret, ret_len, err);
+}
+
+/* ---- one image ------------------------------------------------------------------------- */
+
+PUBLIC int imbrex_image_get(struct imbrex_store *s, const char *name, struct imbrex_image **ret,
+	struct imbrex_error *err)
+{
+	struct imbrex_image *image;
+	AUTO_HOLD hold = HOLD_NONE;
+	struct found f;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS | HOLD_IMAGES, &hold, err);
+	if (r == 0)
+		r = store_find(s, &image_records, name, &f, err);
+	if (r < 0)
+		return r;
+	image = calloc(1, sizeof(*image));
+	if (!image || fill_image(s, found_record(&f), image) < 0) {
+		imbrex_images_free(image, image != NULL);
+		return fail_nomem(err);
+	}
+	*ret = image;
+	return 0;
+}
+
+PUBLIC int imbrex_image_size(
+	struct imbrex_store *s, const char *image, int64_t *ret, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	struct found f;
+	size_t n;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS | HOLD_IMAGES, &hold, err);
+	if (r == 0)
+		r = store_find(s, &image_records, image, &f, err);
+	if (r < 0)
+		return r;
+	*ret = image_size(s, found_record(&f), &n);
+	return 0;
+}
+
+/* ---- digests --------------------------------------------------------------------------- */
+
+/* The image's own, then those of its manifests, each once. */
+static int digests_of(const struct record *rec, struct strv *ret)
+{
+	struct json_span documents = record_raw(rec, IMAGE_BIG_DATA_DIGESTS);
+	AUTO_FREE char *own = record_text(rec, IMAGE_DIGEST);
+	struct json_span key;
+	struct json_scan s;
+	int n;
+
+	if (!own || (*own && strv_add(ret, own) < 0))
+		return -ENOMEM;
+	if (!documents.len || documents.at[0] != '{')
+		return 0;
+	json_scan_init(&s, documents.at, documents.len);
+	n = json_scan_object_begin(&s, NULL);
+	while (n >= 0 && (n = json_scan_object_next(&s, &key, NULL)) > 0) {
+		AUTO_FREE char *digest = NULL;
+
+		if (!bigdata_key_is_manifest(key.at, key.len) ||
+			json_scan_kind(&s, NULL) != JSON_KIND_STRING)
+			continue;
+		n = json_scan_text(&s, &digest, NULL);
+		if (n == IMBREX_ENOMEM)
+			return -ENOMEM;
+		if (n >= 0 && *digest && !strv_has(ret, digest) &&
+			strv_take(ret, take_ptr(digest)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+PUBLIC int imbrex_image_digests(
+	struct imbrex_store *s, const char *image, char ***ret, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	AUTO_STRV digests = { 0 };
+	struct found f;
+	char **taken;
+	int r;
+
+	r = store_hold(s, HOLD_IMAGES, &hold, err);
+	if (r == 0)
+		r = store_find(s, &image_records, image, &f, err);
+	if (r < 0)
+		return r;
+	if (digests_of(found_record(&f), &digests) < 0)
+		return fail_nomem(err);
+	taken = strings_take(&digests);
+	if (!taken)
+		return fail_nomem(err);
+	*ret = taken;
+	return 0;
+}
+
+static int add_if_it_has(const struct found *f, const char *digest, struct strv *ret)
+{
+	AUTO_STRV digests = { 0 };
+	int r;
+
+	r = digests_of(found_record(f), &digests);
+	if (r < 0 || !strv_has(&digests, digest))
+		return r;
+	return strv_take(ret, record_text(found_record(f), IMAGE_ID));
+}
+
+PUBLIC int imbrex_images_by_digest(
+	struct imbrex_store *s, const char *digest, char ***ret, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	AUTO_STRV ids = { 0 };
+	struct found f;
+	char **taken;
+	bool more;
+	int r;
+
+	r = store_hold(s, HOLD_IMAGES, &hold, err);
+	if (r < 0)
+		return r;
+	for (more = store_first(s, &image_records, &f); r == 0 && more; more = store_next(s, &f)) {
+		if (!store_is_shadowed(s, &f))
+			r = add_if_it_has(&f, digest, &ids);
+	}
+	taken = r == 0 ? strings_take(&ids) : NULL;
+	if (!taken)
+		return fail_nomem(err);
+	*ret = taken;
+	return 0;
+}
