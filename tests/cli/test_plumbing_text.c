@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cli/storage/digest.h"
+#include "cli/storage/driveropt.h"
 #include "cli/storage/duration.h"
 #include "cli/storage/idmap.h"
 #include "cli/storage/text.h"
@@ -209,6 +210,45 @@ static void digests_are_judged_as_go_judges_them(void **state)
 	}
 }
 
+static void options_of_other_drivers_are_refused(void **state)
+{
+	static const struct {
+		const char *driver, *option, *message; /* NULL: it is let through */
+	} cases[] = {
+		{ "vfs", "vfs.ignore_chown_errors=true", NULL },
+		{ "vfs", "ignore_chown_errors=true", NULL },
+		{ "vfs", "imagestore=/a.b", NULL },
+		{ "vfs", "vfs.mountopt=x", "vfs driver does not support mount options" },
+		{ "vfs", "mountopt=x", "vfs driver does not support mount options" },
+		{ "vfs", "overlay.mountopt=x",
+			"vfs driver does not support overlay.mountopt options" },
+		{ "overlay", "VFS.x=1", "overlay: unknown option VFS.x" },
+		{ "overlay", "zfs.x=1", "overlay: unknown option zfs.x" },
+		{ "overlay", "overlay.x=1", NULL },
+		{ "overlay", "overlay2.x=1", NULL },
+		{ "overlay2", "overlay.x=1", NULL },
+		{ "overlay", ".x=1", NULL },
+		{ "overlay", "x=vfs.y", NULL },
+		{ "overlay", "nope", "unable to parse key/value option: nope" },
+		{ "", "nope", NULL },
+		{ NULL, "vfs.x=1", NULL },
+	};
+	struct imbrex_error err;
+	size_t i;
+	int r;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *items[] = { cases[i].option, NULL };
+		const struct flag_list list = { .items = items, .n = 1 };
+
+		r = driveropt_check(cases[i].driver, &list, &err);
+		assert_int_equal(r, cases[i].message ? IMBREX_EINVAL : 0);
+		if (cases[i].message)
+			assert_string_equal(err.message, cases[i].message);
+	}
+}
+
 static void id_maps_are_triples_behind_one_another(void **state)
 {
 	static const struct {
@@ -322,6 +362,7 @@ int main(void)
 		cmocka_unit_test(reasons_have_the_words_that_scripts_match),
 		cmocka_unit_test(durations_are_read_as_go_reads_them),
 		cmocka_unit_test(digests_are_judged_as_go_judges_them),
+		cmocka_unit_test(options_of_other_drivers_are_refused),
 		cmocka_unit_test(id_maps_are_triples_behind_one_another),
 		cmocka_unit_test(a_forest_is_drawn_root_by_root),
 		cmocka_unit_test(hostile_parents_lead_nowhere),

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "cli/out.h"
+#include "cli/storage/driveropt.h"
 #include "cli/storage/storage.h"
 #include "cli/storage/text.h"
 
@@ -250,6 +251,7 @@ static int open_store(struct plumbing *p, bool configured, struct imbrex_error *
 {
 	static const char *const no_options[] = { NULL };
 	const struct plumbing_globals *g = &p->globals;
+	int r;
 
 	if (!configured && !any_root(g))
 		return fail(err, IMBREX_EINVAL,
@@ -270,7 +272,8 @@ static int open_store(struct plumbing *p, bool configured, struct imbrex_error *
 	};
 	if (p->command->no_store)
 		return 0;
-	return imbrex_store_open(&p->store_opts, &p->store, err);
+	r = driveropt_check(g->driver, &g->storage_opts, err);
+	return r < 0 ? r : imbrex_store_open(&p->store_opts, &p->store, err);
 }
 
 static int run_command(struct plumbing *p)
