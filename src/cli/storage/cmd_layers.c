@@ -192,7 +192,10 @@ static int run_layers(struct plumbing *p, struct imbrex_error *err)
 
 	if (p->flags.json)
 		return plumbing_print_all(p, IMBREX_KIND_LAYER, err);
-	r = census_read(p->store, &c, err);
+	if (p->flags.quiet && !p->flags.tree)
+		r = imbrex_layers_list(p->store, &c.layers, &c.n_layers, err);
+	else
+		r = census_read(p->store, &c, err);
 	if (r < 0)
 		return r;
 	if (!p->flags.tree)

@@ -3,6 +3,7 @@
  * unshare: a program, or a shell, where the store's files belong to whom the images say. Its exit
  * status is not passed on: upstream says "exit status 3" and fails.
  */
+#include <ctype.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,7 +18,8 @@ static int not_started(const char *program, int errnum, struct imbrex_error *err
 	char buf[80];
 
 	(void)!text_quote(&quoted, program); /* a longer one is cut in the message anyway */
-	if (errnum == ENOENT && !strchr(program, '/'))
+	/* Of a bare name all of PATH was tried, and a folder of it may be closed to us. */
+	if ((errnum == ENOENT || errnum == EACCES) && !strchr(program, '/'))
 		return fail(err, IMBREX_ENOENT, "exec: %s: executable file not found in $PATH",
 			str_text(&quoted));
 	return fail(
@@ -33,7 +35,9 @@ static int how_it_ended(int status, struct imbrex_error *err)
 	if (WIFEXITED(status))
 		return fail(err, IMBREX_EFAIL, "exit status %d", WEXITSTATUS(status));
 	name = sigdescr_np(WTERMSIG(status));
-	return fail(err, IMBREX_EFAIL, "signal: %s", name ? name : "unknown");
+	if (!name)
+		name = "unknown";
+	return fail(err, IMBREX_EFAIL, "signal: %c%s", tolower((unsigned char)*name), name + 1);
 }
 
 static int run_unshare(struct plumbing *p, struct imbrex_error *err)
