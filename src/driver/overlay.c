@@ -44,23 +44,44 @@ static int add_home(struct overlay *o, const char *root, bool make, struct imbre
 		return fd;
 	}
 	h->fd = fd;
+	h->links = -EBADF;
 	o->n_homes++;
 	return 0;
 }
 
-static int open_links(struct overlay *o, struct imbrex_error *err)
+static int add_own_home(struct overlay *o, const char *root, struct imbrex_error *err)
 {
+	bool read_only = o->config.read_only;
+	struct overlay_home *h;
 	int r;
 
-	if (!o->config.read_only) {
-		r = mkdir_at(o->homes[0].fd, "l", 0755, err);
+	r = add_home(o, root, !read_only, err);
+	if (r < 0)
+		return r;
+	h = &o->homes[o->n_own++];
+	if (!read_only) {
+		r = mkdir_at(h->fd, "l", 0755, err);
 		if (r < 0)
-			return wrap(err, r, "in '%s'", o->homes[0].path);
+			return wrap(err, r, "in '%s'", h->path);
 	}
-	r = openat(o->homes[0].fd, "l", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (r < 0 && !(o->config.read_only && errno == ENOENT))
-		return fail_errno(err, "open '%s/l'", o->homes[0].path);
-	o->links = r;
+	r = openat(h->fd, "l", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r < 0 && !(read_only && errno == ENOENT))
+		return fail_errno(err, "open '%s/l'", h->path);
+	h->links = r;
+	return 0;
+}
+
+size_t overlay_home_of(const struct overlay *o, int dirfd)
+{
+	struct stat ours;
+	struct stat asked;
+	size_t i;
+
+	for (i = 1; i < o->n_own; i++) {
+		if (fstat(dirfd, &asked) == 0 && fstat(o->homes[i].fd, &ours) == 0 &&
+			asked.st_dev == ours.st_dev && asked.st_ino == ours.st_ino)
+			return i;
+	}
 	return 0;
 }
 
@@ -88,11 +109,11 @@ static void overlay_close(struct driver *d)
 
 	overlay_stop_reading(o);
 	for (i = 0; i < o->n_homes; i++) {
+		(void)close_fd(o->homes[i].links);
 		(void)close_fd(o->homes[i].fd);
 		free(o->homes[i].path);
 	}
 	free(o->homes);
-	(void)close_fd(o->links);
 	(void)close_fd(o->runhome);
 	overlay_options_done(&o->options);
 	free(o);
@@ -107,7 +128,11 @@ static int overlay_setup(struct overlay *o, struct imbrex_error *err)
 	r = overlay_options_parse(&o->options, config->options, err);
 	if (r < 0)
 		return r;
-	r = add_home(o, config->graphroot, !config->read_only, err);
+	r = add_own_home(o, config->graphroot, err);
+	if (r == 0 && config->imagestore)
+		r = add_own_home(o, config->imagestore, err);
+	if (r == IMBREX_ENOENT && config->read_only && o->n_own)
+		r = 0; /* nothing was ever kept there */
 	if (r < 0)
 		return r;
 	for (i = 0; i < o->options.image_stores.n; i++) {
@@ -120,9 +145,6 @@ static int overlay_setup(struct overlay *o, struct imbrex_error *err)
 			return r;
 		}
 	}
-	r = open_links(o, err);
-	if (r < 0)
-		return r;
 	if (config->read_only)
 		return 0;
 	r = open_runhome(o, err);
@@ -152,7 +174,7 @@ static int overlay_open(
 		return fail_nomem(err);
 	o->base.ops = &overlay_ops;
 	o->config = *config;
-	o->links = o->runhome = o->reading_diff = -EBADF;
+	o->runhome = o->reading_diff = -EBADF;
 	o->in_userns = config->rootless || !in_initial_userns();
 	r = overlay_setup(o, err);
 	if (r < 0) {
@@ -166,9 +188,10 @@ static int overlay_open(
 }
 
 /* Find the name in l/ of a layer that does not say it itself; "" if there is none. */
-static void search_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_LEN + 1])
+static void search_link(
+	struct overlay *o, size_t home, const char *id, char ret[OVERLAY_LINK_LEN + 1])
 {
-	int fd = openat(o->links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(o->homes[home].links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct imbrex_error ignored;
 	const struct dirent *d;
@@ -182,31 +205,32 @@ static void search_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK
 		AUTO_STR target = STR_INIT(4096);
 
 		if (overlay_is_link_name(d->d_name, strlen(d->d_name)) &&
-			overlay_link_target(o, 0, d->d_name, &target, &ignored) == 0 &&
+			overlay_link_target(o, home, d->d_name, &target, &ignored) == 0 &&
 			str_eq(str_text(&target), id))
 			memcpy(ret, d->d_name, OVERLAY_LINK_LEN + 1);
 	}
 	(void)closedir(dir);
 }
 
-/* Name in l/ that leads to layer `id` of our own home; "" if there is none. A `link` file that
+/* Name in l/ that leads to layer `id` of one of our homes; "" if there is none. A `link` file that
  * names another layer's link is not believed. */
-static void find_link(struct overlay *o, const char *id, char ret[OVERLAY_LINK_LEN + 1])
+static void find_link(
+	struct overlay *o, size_t home, const char *id, char ret[OVERLAY_LINK_LEN + 1])
 {
 	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
 	AUTO_STR target = STR_INIT(4096);
 	struct imbrex_error ignored;
 
 	ret[0] = 0;
-	if (o->links < 0)
+	if (o->homes[home].links < 0)
 		return;
-	if (overlay_layer_open(o, id, &layer, &ignored) == 0 && layer.home == 0 &&
+	if (overlay_layer_open(o, id, &layer, &ignored) == 0 && layer.home == home &&
 		overlay_layer_read(id, &layer, &ignored) == 0 &&
-		overlay_link_target(o, 0, layer.link, &target, &ignored) == 0 &&
+		overlay_link_target(o, home, layer.link, &target, &ignored) == 0 &&
 		str_eq(str_text(&target), id))
 		memcpy(ret, layer.link, OVERLAY_LINK_LEN + 1);
 	else
-		search_link(o, id, ret);
+		search_link(o, home, id, ret);
 }
 
 int overlay_remove(
@@ -223,7 +247,7 @@ int overlay_remove(
 	if (r < 0)
 		return r;
 	overlay_stop_reading(o);
-	find_link(o, id, link);
+	find_link(o, overlay_home_of(o, home), id, link);
 	links = link[0] ? open_dir_at(home, "l", err) : -EBADF;
 	if (links >= 0) {
 		r = tempdir_stage_deletion(trash, links, link, err);
@@ -236,10 +260,9 @@ int overlay_remove(
 	return 0;
 }
 
-static int overlay_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+static int list_home(const struct overlay_home *home, struct strv *ret, struct imbrex_error *err)
 {
-	struct overlay *o = overlay_of(d);
-	int fd = openat(o->homes[0].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(home->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct imbrex_error ignored;
 	const struct dirent *e;
@@ -247,17 +270,28 @@ static int overlay_list(struct driver *d, struct strv *ret, struct imbrex_error 
 
 	if (!dir) {
 		(void)close_fd(fd);
-		return fail_errno(err, "read '%s'", o->homes[0].path);
+		return fail_errno(err, "read '%s'", home->path);
 	}
 	while (r == 0 && (e = readdir(dir)) != NULL) {
 		if (overlay_check_id(e->d_name, &ignored) < 0)
 			continue;
 		if (e->d_type == DT_DIR ||
-			(e->d_type == DT_UNKNOWN && is_dir_at(o->homes[0].fd, e->d_name)))
+			(e->d_type == DT_UNKNOWN && is_dir_at(home->fd, e->d_name)))
 			r = strv_add(ret, e->d_name);
 	}
 	(void)closedir(dir);
 	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static int overlay_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	struct overlay *o = overlay_of(d);
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < o->n_own; i++)
+		r = list_home(&o->homes[i], ret, err);
+	return r;
 }
 
 static bool overlay_exists(struct driver *d, const char *id)
@@ -271,14 +305,17 @@ static bool overlay_exists(struct driver *d, const char *id)
 static int overlay_sync_homes(struct driver *d, struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);
+	size_t i;
 	int r;
 
-	if (o->config.read_only)
-		return 0;
-	r = sync_dir(o->homes[0].fd);
-	if (r == 0)
-		r = sync_dir(o->links);
-	return r < 0 ? fail_code(err, r, "sync '%s'", o->homes[0].path) : 0;
+	for (i = 0; i < o->n_own && !o->config.read_only; i++) {
+		r = sync_dir(o->homes[i].fd);
+		if (r == 0)
+			r = sync_dir(o->homes[i].links);
+		if (r < 0)
+			return fail_code(err, r, "sync '%s'", o->homes[i].path);
+	}
+	return 0;
 }
 
 const struct driver_ops overlay_ops = {

@@ -45,10 +45,12 @@ struct overlay_options {
 	mode_t force_mask;
 };
 
-/* A directory that layers lie in: our own first, then those of image stores. */
+/* A directory that layers lie in: those that are ours to write first, then those of image stores.
+ */
 struct overlay_home {
 	char *path; /* owned; absolute */
 	int fd;     /* owned; the directory, open for reading */
+	int links;  /* owned; its l/; -EBADF in one that is not ours, or read-only and without */
 };
 
 struct overlay {
@@ -57,8 +59,9 @@ struct overlay {
 	struct overlay_options options;
 	struct overlay_home *homes; /* owned array; [0] is <graphroot>/overlay */
 	size_t n_homes;
-	int links;   /* owned; homes[0]/l; -EBADF in a read-only store without one */
-	int runhome; /* owned; <runroot>/overlay; -EBADF: nothing is cached */
+	size_t n_own; /* of them, those that are ours: [1] is <imagestore>/overlay, if there is one
+		       */
+	int runhome;  /* owned; <runroot>/overlay; -EBADF: nothing is cached */
 	bool in_userns;
 	/* The layer whose files open_file() last opened: exports ask for thousands in a row. */
 	char *reading;              /* owned; id; NULL: none */
@@ -131,6 +134,8 @@ int overlay_link_target(const struct overlay *o, size_t home, const char *link, 
  * one without the other.
  */
 int overlay_repair_links(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
+/* Which of our own homes a directory is; 0 if it is none. */
+size_t overlay_home_of(const struct overlay *o, int dirfd);
 /* A fresh random name for l/. */
 int overlay_random_link(char ret[OVERLAY_LINK_LEN + 1], struct imbrex_error *err) MUST_CHECK;
 

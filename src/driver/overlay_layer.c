@@ -156,46 +156,48 @@ int overlay_link_target(const struct overlay *o, size_t home, const char *link, 
 }
 
 /* l/<link> -> ../<id>/diff, replacing whatever else has that name. */
-static int make_link(struct overlay *o, const char *link, const char *id, struct imbrex_error *err)
+static int make_link(
+	struct overlay *o, size_t home, const char *link, const char *id, struct imbrex_error *err)
 {
+	int links = o->homes[home].links;
 	AUTO_FREE char *target = format_text("../%s/diff", id);
 	AUTO_STR have = STR_INIT(4096);
 	struct imbrex_error ignored;
 
 	if (!target)
 		return fail_nomem(err);
-	if (symlinkat(target, o->links, link) == 0)
+	if (symlinkat(target, links, link) == 0)
 		return 0;
 	if (errno != EEXIST)
 		return fail_errno(err, "layer %s: make link 'l/%s'", id, link);
-	if (read_link_at(o->links, link, &have, &ignored) == 0 && str_eq(str_text(&have), target))
+	if (read_link_at(links, link, &have, &ignored) == 0 && str_eq(str_text(&have), target))
 		return 0;
-	if (unlinkat(o->links, link, 0) < 0 || symlinkat(target, o->links, link) < 0)
+	if (unlinkat(links, link, 0) < 0 || symlinkat(target, links, link) < 0)
 		return fail_errno(err, "layer %s: replace link 'l/%s'", id, link);
 	return 0;
 }
 
 /* Give layers whose `link` file is lost the name that l/ has for them. */
-static int adopt_links(struct overlay *o, struct imbrex_error *err)
+static int adopt_links(struct overlay *o, size_t home, struct imbrex_error *err)
 {
 	struct imbrex_error ignored;
 	const struct dirent *d;
-	int fd = openat(o->links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(o->homes[home].links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int r = 0;
 
 	if (!dir) {
 		(void)close_fd(fd);
-		return fail_errno(err, "read '%s/l'", o->homes[0].path);
+		return fail_errno(err, "read '%s/l'", o->homes[home].path);
 	}
 	while (r == 0 && (d = readdir(dir)) != NULL) {
 		AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
 		AUTO_STR id = STR_INIT(4096);
 
 		if (!overlay_is_link_name(d->d_name, strlen(d->d_name)) ||
-			overlay_link_target(o, 0, d->d_name, &id, &ignored) < 0 ||
+			overlay_link_target(o, home, d->d_name, &id, &ignored) < 0 ||
 			overlay_layer_open(o, str_text(&id), &layer, &ignored) < 0 ||
-			layer.home != 0 || exists_at(layer.fd, "link"))
+			layer.home != home || exists_at(layer.fd, "link"))
 			continue;
 		r = atomic_write_at(layer.fd, "link", 0644, d->d_name, OVERLAY_LINK_LEN,
 			ATOMIC_SYNC_FILE, NULL, err);
@@ -213,22 +215,25 @@ int overlay_repair_links(struct overlay *o, struct imbrex_error *err)
 	size_t i;
 	int r;
 
-	if (o->config.read_only || o->links < 0)
+	if (o->config.read_only)
 		return fail(err, IMBREX_EPERM, "'%s/l' needs repair in a read-only store",
 			o->homes[0].path);
-	r = adopt_links(o, err);
-	if (r < 0)
-		return r;
+	for (i = 0; i < o->n_own; i++) {
+		r = adopt_links(o, i, err);
+		if (r < 0)
+			return r;
+	}
 	r = overlay_ops.list(&o->base, &ids, err);
 	if (r < 0)
 		return r;
 	for (i = 0; i < ids.n; i++) {
 		AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
 
-		if (overlay_layer_open(o, ids.items[i], &layer, &ignored) < 0 || layer.home != 0 ||
+		if (overlay_layer_open(o, ids.items[i], &layer, &ignored) < 0 ||
+			layer.home >= o->n_own ||
 			overlay_layer_read(ids.items[i], &layer, &ignored) < 0)
 			continue;
-		r = make_link(o, layer.link, ids.items[i], err);
+		r = make_link(o, layer.home, layer.link, ids.items[i], err);
 		if (r < 0)
 			return r;
 	}

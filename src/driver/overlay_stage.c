@@ -410,6 +410,7 @@ int overlay_stage_publish(struct driver_stage *base, const char *id, struct imbr
 	struct overlay_stage *s = stage_of(base);
 	struct overlay *o = s->o;
 	int home = tempdir_parent_fd(s->temp);
+	const struct overlay_home *own = &o->homes[overlay_home_of(o, home)];
 	char target[256];
 	int r;
 
@@ -419,10 +420,10 @@ int overlay_stage_publish(struct driver_stage *base, const char *id, struct imbr
 	if (r < 0)
 		return r;
 	if (renameat(s->at, s->name, home, id) < 0)
-		return fail_errno(err, "layer %s: move into '%s'", id, o->homes[0].path);
+		return fail_errno(err, "layer %s: move into '%s'", id, own->path);
 	s->published = true;
 	(void)snprintf(target, sizeof(target), "../%s/diff", id);
-	if (symlinkat(target, o->links, s->link) < 0)
+	if (symlinkat(target, own->links, s->link) < 0)
 		return fail_errno(err, "layer %s: make link 'l/%s'", id, s->link);
 	return 0;
 }
@@ -482,6 +483,8 @@ int overlay_create(struct driver *d, const char *id, const struct driver_parent 
 	const struct driver_layer_opts *opts, bool sync, struct imbrex_error *err)
 {
 	struct overlay *o = overlay_of(d);
+	bool second = opts && opts->image && o->n_own > 1;
+	const struct overlay_home *home = &o->homes[second ? 1 : 0];
 	struct overlay_stage *s;
 	char target[256];
 	int r;
@@ -489,10 +492,10 @@ int overlay_create(struct driver *d, const char *id, const struct driver_parent 
 	r = overlay_check_id(id, err);
 	if (r < 0)
 		return r;
-	s = stage_alloc(d, o->homes[0].fd);
+	s = stage_alloc(d, home->fd);
 	if (!s)
 		return fail_nomem(err);
-	if (exists_at(o->homes[0].fd, id)) {
+	if (exists_at(home->fd, id)) {
 		overlay_stage_free(&s->base);
 		return fail(err, IMBREX_EEXIST, "layer %s: its directory exists already", id);
 	}
@@ -501,7 +504,7 @@ int overlay_create(struct driver *d, const char *id, const struct driver_parent 
 	if (r == 0)
 		r = overlay_stage_seal(&s->base, parent, sync, err);
 	(void)snprintf(target, sizeof(target), "../%s/diff", id);
-	if (r == 0 && symlinkat(target, o->links, s->link) < 0)
+	if (r == 0 && symlinkat(target, home->links, s->link) < 0)
 		r = fail_errno(err, "layer %s: make link 'l/%s'", id, s->link);
 	s->published = r == 0;
 	overlay_stage_free(&s->base);

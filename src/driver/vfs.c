@@ -40,6 +40,7 @@ struct vfs {
 	struct strv stores; /* graphroots of other stores */
 	struct strv paths;  /* absolute; homes of layers: our own vfs/dir, then those of stores */
 	int home;           /* owned; our own vfs/dir; -EBADF: a read-only store without one */
+	int image_home;     /* owned; that of the second root, in paths too; -EBADF: none */
 	char *reading;      /* owned; layer of `reading_fd`; NULL: none */
 	int reading_fd;     /* owned */
 };
@@ -138,8 +139,25 @@ static void vfs_close(struct driver *d)
 	stop_reading(v);
 	strv_done(&v->stores);
 	strv_done(&v->paths);
+	(void)close_fd(v->image_home);
 	(void)close_fd(v->home);
 	free(v);
+}
+
+static int open_home(struct vfs *v, const char *path, int *ret_fd, struct imbrex_error *err)
+{
+	int r;
+
+	r = v->config.read_only ? 0 : mkdirs_at(AT_FDCWD, path, 0700, err);
+	if (r < 0)
+		return r;
+	r = open_root_dir_at(AT_FDCWD, path, err);
+	if (r == IMBREX_ENOENT && v->config.read_only)
+		return 0;
+	if (r < 0)
+		return r;
+	*ret_fd = r;
+	return 0;
 }
 
 static int setup(struct vfs *v, struct imbrex_error *err)
@@ -151,22 +169,16 @@ static int setup(struct vfs *v, struct imbrex_error *err)
 	if (r < 0)
 		return r;
 	r = strv_addf(&v->paths, "%s/vfs/dir", v->config.graphroot);
+	if (r == 0 && v->config.imagestore)
+		r = strv_addf(&v->paths, "%s/vfs/dir", v->config.imagestore);
 	for (i = 0; r == 0 && i < v->stores.n; i++)
 		r = strv_addf(&v->paths, "%s/vfs/dir", v->stores.items[i]);
 	if (r < 0)
 		return fail_nomem(err);
-	if (!v->config.read_only) {
-		r = mkdirs_at(AT_FDCWD, v->paths.items[0], 0700, err);
-		if (r < 0)
-			return r;
-	}
-	r = open_root_dir_at(AT_FDCWD, v->paths.items[0], err);
-	if (r == IMBREX_ENOENT && v->config.read_only)
-		return 0;
-	if (r < 0)
-		return r;
-	v->home = r;
-	return 0;
+	r = open_home(v, v->paths.items[0], &v->home, err);
+	if (r == 0 && v->config.imagestore)
+		r = open_home(v, v->paths.items[1], &v->image_home, err);
+	return r;
 }
 
 static int vfs_open(
@@ -179,7 +191,7 @@ static int vfs_open(
 		return fail_nomem(err);
 	v->base.ops = &vfs_ops;
 	v->config = *config;
-	v->home = v->reading_fd = -EBADF;
+	v->home = v->image_home = v->reading_fd = -EBADF;
 	v->in_userns = config->rootless || !in_initial_userns();
 	v->ignore_chown_errors = config->single_id;
 	r = setup(v, err);
@@ -264,8 +276,8 @@ static int take_layer_opts(
 		return fail(err, IMBREX_ENOTSUP, "the driver vfs has no layer option '%s'",
 			opts->options->items[0]);
 	if (opts->label && *opts->label && selinux_is_on())
-		r = setxattr_at(s->dir, "", "security.selinux", opts->label,
-			strlen(opts->label) + 1);
+		r = setxattr_at(
+			s->dir, "", "security.selinux", opts->label, strlen(opts->label) + 1);
 	if (r < 0 && r != -EOPNOTSUPP)
 		return fail_code(err, r, "set SELinux label of a new layer");
 	if (id_maps_empty(opts->maps))
@@ -358,7 +370,7 @@ static int vfs_stage_seal(struct driver_stage *base, const struct driver_parent 
 	struct vfs_stage *s = stage_of(base);
 
 	assert(!s->sealed);
-	if (sync && syncfs(s->v->home) < 0)
+	if (sync && syncfs(s->dir) < 0)
 		return fail_errno(err, "sync a new layer");
 	s->sealed = true;
 	return 0;
@@ -411,6 +423,19 @@ static int vfs_stage_rebase(
 	return check_copied(s->v, parent->id, s->parent, err);
 }
 
+/* Which of our homes a temporary directory is beside: names move within one root only. */
+static int home_of(const struct vfs *v, const struct tempdir *temp)
+{
+	struct stat ours;
+	struct stat asked;
+
+	if (v->image_home >= 0 && fstat(v->image_home, &ours) == 0 &&
+		fstatat(tempdir_parent_fd(temp), "dir", &asked, AT_SYMLINK_NOFOLLOW) == 0 &&
+		ours.st_dev == asked.st_dev && ours.st_ino == asked.st_ino)
+		return v->image_home;
+	return v->home;
+}
+
 static int vfs_remove(
 	struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err)
 {
@@ -420,21 +445,22 @@ static int vfs_remove(
 	if (r < 0)
 		return r;
 	stop_reading(v);
-	r = tempdir_stage_deletion(trash, v->home, id, err);
+	r = tempdir_stage_deletion(trash, home_of(v, trash), id, err);
 	return r < 0 && r != IMBREX_ENOENT ? wrap(err, r, "layer %s", id) : 0;
 }
 
 static int vfs_stage_publish(struct driver_stage *base, const char *id, struct imbrex_error *err)
 {
 	struct vfs_stage *s = stage_of(base);
+	int home = home_of(s->v, s->temp);
 	int r;
 
 	assert(s->sealed && !s->published);
 	r = vfs_remove(&s->v->base, id, s->temp, err);
 	if (r < 0)
 		return r;
-	if (renameat(tempdir_fd(s->temp), s->name, s->v->home, id) < 0)
-		return fail_errno(err, "layer %s: move into '%s'", id, s->v->paths.items[0]);
+	if (renameat(tempdir_fd(s->temp), s->name, home, id) < 0)
+		return fail_errno(err, "layer %s: move to where layers are", id);
 	s->published = true;
 	return 0;
 }
@@ -443,6 +469,7 @@ static int vfs_stage_replace(
 	struct driver_stage *base, const char *id, struct tempdir *trash, struct imbrex_error *err)
 {
 	struct vfs_stage *s = stage_of(base);
+	int home = home_of(s->v, s->temp);
 	int r;
 
 	assert(s->sealed && !s->published);
@@ -450,11 +477,11 @@ static int vfs_stage_replace(
 	if (r < 0)
 		return r;
 	stop_reading(s->v);
-	r = exchange_at(tempdir_fd(s->temp), s->name, s->v->home, id);
+	r = exchange_at(tempdir_fd(s->temp), s->name, home, id);
 	if (r < 0)
 		return fail_code(err, r, "layer %s: replace its directory", id);
-	if (!s->v->config.ordered && sync_dir(s->v->home) < 0)
-		return fail_errno(err, "sync '%s'", s->v->paths.items[0]);
+	if (!s->v->config.ordered && sync_dir(home) < 0)
+		return fail_errno(err, "layer %s: sync the directory above it", id);
 	/* The stage is the old content now. */
 	r = tempdir_stage_deletion(trash, tempdir_fd(s->temp), s->name, err);
 	if (r == 0)
@@ -583,25 +610,34 @@ static int vfs_diff_size(
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
 
-static int vfs_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+static int list_home(int home, const char *path, struct strv *ret, struct imbrex_error *err)
 {
-	struct vfs *v = vfs_of(d);
-	int fd = openat(v->home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
 	int r = 0;
 
-	if (v->home < 0)
-		return 0;
 	if (!dir) {
 		(void)close_fd(fd);
-		return fail_errno(err, "read '%s'", v->paths.items[0]);
+		return fail_errno(err, "read '%s'", path);
 	}
 	while (r == 0 && (e = readdir(dir)) != NULL)
-		if (e->d_name[0] != '.' && is_dir_at(v->home, e->d_name))
+		if (e->d_name[0] != '.' && is_dir_at(home, e->d_name))
 			r = strv_add(ret, e->d_name);
 	(void)closedir(dir);
 	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static int vfs_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	struct vfs *v = vfs_of(d);
+	int r = 0;
+
+	if (v->home >= 0)
+		r = list_home(v->home, v->paths.items[0], ret, err);
+	if (r == 0 && v->image_home >= 0)
+		r = list_home(v->image_home, v->paths.items[1], ret, err);
+	return r;
 }
 
 static bool vfs_exists(struct driver *d, const char *id)
@@ -618,6 +654,8 @@ static int vfs_sync_homes(struct driver *d, struct imbrex_error *err)
 	struct vfs *v = vfs_of(d);
 	int r = v->config.read_only ? 0 : sync_dir(v->home);
 
+	if (r == 0 && !v->config.read_only && v->image_home >= 0)
+		r = sync_dir(v->image_home);
 	return r < 0 ? fail_code(err, r, "sync '%s'", v->paths.items[0]) : 0;
 }
 
