@@ -32,7 +32,7 @@ static bool is_known(const struct imbrex_store *s, int fd)
 		if (is_same_dir(s->additional[i].fd, fd))
 			return true;
 	}
-	return is_same_dir(s->graphfd, fd);
+	return is_same_dir(s->graphfd, fd) || is_same_dir(s->imagefd, fd);
 }
 
 static void done(struct additional_store *a)
@@ -66,20 +66,30 @@ static int open_one(const struct imbrex_store *s, struct additional_store *a, co
 	return r;
 }
 
-static int add(struct imbrex_store *s, const char *root, struct imbrex_error *err)
+/* Room for one more; counted by the caller. */
+static struct additional_store *append(struct imbrex_store *s)
 {
 	struct additional_store *items;
 	struct additional_store *a;
-	int r;
 
 	items = reallocarray(s->additional, s->n_additional + 1, sizeof(*items));
 	if (!items)
-		return fail_nomem(err);
+		return NULL;
 	s->additional = items;
 	a = &items[s->n_additional];
 	*a = (struct additional_store){ .fd = -EBADF };
 	store_table_init(&a->layers, &layer_records, "layers.json", "volatile-layers.json");
 	store_table_init(&a->images, &image_records, "images.json", NULL);
+	return a;
+}
+
+static int add(struct imbrex_store *s, const char *root, struct imbrex_error *err)
+{
+	struct additional_store *a = append(s);
+	int r;
+
+	if (!a)
+		return fail_nomem(err);
 	r = open_one(s, a, root, err);
 	if (r == 0)
 		s->n_additional++;
@@ -105,11 +115,41 @@ static int add_list(struct imbrex_store *s, const char *list, struct imbrex_erro
 	return r;
 }
 
+/* What was in the store before it had a second root for images. The layers are our own. */
+static int add_first_root(struct imbrex_store *s, struct imbrex_error *err)
+{
+	struct table_home home = {
+		.path = s->config.graphroot, .driver = s->driver->ops->name, .read_only = true
+	};
+	struct additional_store *a = append(s);
+	int r;
+
+	if (!a)
+		return fail_nomem(err);
+	a->root = strdup(s->config.graphroot);
+	a->fd = fcntl(s->graphfd, F_DUPFD_CLOEXEC, 3);
+	home.fd = a->fd;
+	if (!a->root || a->fd < 0)
+		r = fail_nomem(err);
+	else
+		r = store_table_open(
+			&a->images, &home, "images", "images.lock", LOCK_IMAGES_RO, err);
+	if (r < 0)
+		done(a);
+	else
+		s->n_additional++;
+	return r;
+}
+
 int store_additional_open(struct imbrex_store *s, struct imbrex_error *err)
 {
 	struct driver_option option;
 	size_t i;
 	int r;
+
+	r = s->imagefd >= 0 ? add_first_root(s, err) : 0;
+	if (r < 0)
+		return r;
 
 	for (i = 0; i < s->config.driver_options.n; i++) {
 		r = option_split(

@@ -48,14 +48,16 @@ void store_now(char ret[STORE_TIME_MAX])
 
 /* ---- trash ----------------------------------------------------------------------------- */
 
-static int driver_trash(struct imbrex_store *s, struct imbrex_error *err)
+/* Names move within one root only. */
+static int remove_content(struct imbrex_store *s, int rootfd, struct tempdir **trash,
+	const char *id, struct imbrex_error *err)
 {
 	char root[NAME_MAX];
+	int r;
 
-	if (s->driver_trash)
-		return 0;
 	driver_temp_root(s->driver, root, sizeof(root));
-	return tempdir_new(s->graphfd, root, &s->driver_trash, err);
+	r = *trash ? 0 : tempdir_new(rootfd, root, trash, err);
+	return r < 0 ? r : s->driver->ops->remove(s->driver, id, *trash, err);
 }
 
 static int layers_trash(struct imbrex_store *s, struct imbrex_error *err)
@@ -74,10 +76,9 @@ int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_erro
 
 	if (!split)
 		return fail_nomem(err);
-	r = driver_trash(s, err);
-	if (r < 0)
-		return r;
-	r = s->driver->ops->remove(s->driver, id, s->driver_trash, err);
+	r = remove_content(s, s->graphfd, &s->driver_trash, id, err);
+	if (r == 0 && s->imagefd >= 0)
+		r = remove_content(s, s->imagefd, &s->image_trash, id, err);
 	if (r < 0)
 		return r;
 	r = layers_trash(s, err);
@@ -110,10 +111,13 @@ static void drop_trash(struct imbrex_store *s)
 	if (!s->driver_trash)
 		return;
 	tempdir_free(take_ptr(s->driver_trash));
+	tempdir_free(take_ptr(s->image_trash));
 	/* Releases that do not know this directory take it for a layer: not there when not in use.
 	 */
 	driver_temp_root(s->driver, root, sizeof(root));
 	(void)unlinkat(s->graphfd, root, AT_REMOVEDIR);
+	if (s->imagefd >= 0)
+		(void)unlinkat(s->imagefd, root, AT_REMOVEDIR);
 }
 
 /* ---- holding --------------------------------------------------------------------------- */
@@ -150,6 +154,11 @@ static int hold_table(struct store_table *t, enum lock_mode mode, struct imbrex_
 
 	if (t->lock.path) {
 		r = file_lock_acquire(&t->lock, mode, err);
+		if (r < 0)
+			return r;
+	}
+	if (t->image_lock.path) {
+		r = file_lock_acquire(&t->image_lock, mode, err);
 		if (r < 0)
 			return r;
 	}
@@ -250,6 +259,7 @@ void store_release(struct store_hold *h)
 	file_lock_release(&s->images.lock);
 	for (i = s->n_additional; i-- > 0;)
 		file_lock_release(&s->additional[i].layers.lock);
+	file_lock_release(&s->layers.image_lock);
 	file_lock_release(&s->layers.lock);
 	file_lock_release(&s->graph_lock);
 	h->s = NULL;
@@ -259,11 +269,17 @@ void store_release(struct store_hold *h)
 /* ---- opening --------------------------------------------------------------------------- */
 
 /* ext4 and xfs journal all metadata in one order; btrfs and others promise it per file only. */
-static bool keeps_order(int fd)
+static bool keeps_order(const struct imbrex_store *s)
 {
+	struct stat first;
+	struct stat second;
 	struct statfs st;
 
-	return fstatfs(fd, &st) == 0 &&
+	/* No file system knows of the order in another one. */
+	if (s->imagefd >= 0 && (fstat(s->graphfd, &first) < 0 || fstat(s->imagefd, &second) < 0 ||
+				       first.st_dev != second.st_dev))
+		return false;
+	return fstatfs(s->graphfd, &st) == 0 &&
 	       (st.f_type == EXT4_SUPER_MAGIC || st.f_type == XFS_SUPER_MAGIC);
 }
 
@@ -274,6 +290,27 @@ static bool is_on_read_only_fs(const char *path)
 	struct statvfs st;
 
 	return statvfs(path, &st) == 0 && st.f_flag & ST_RDONLY;
+}
+
+/* The second root, if one is configured. */
+static int open_imagestore(struct imbrex_store *s, struct imbrex_error *err)
+{
+	int r;
+
+	if (!*s->config.imagestore)
+		return 0;
+	if (!s->read_only) {
+		r = mkdirs_at(AT_FDCWD, s->config.imagestore, 0700, err);
+		if (r < 0)
+			return r;
+	}
+	r = open_root_dir_at(AT_FDCWD, s->config.imagestore, err);
+	if (r == IMBREX_ENOENT && s->read_only)
+		return 0;
+	if (r < 0)
+		return r;
+	s->imagefd = r;
+	return 0;
 }
 
 static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
@@ -294,7 +331,10 @@ static int open_roots(struct imbrex_store *s, struct imbrex_error *err)
 		return hint(err, s->graphfd, ROOT_HINT);
 	if (s->graphfd < 0)
 		return s->graphfd;
-	s->ordered = keeps_order(s->graphfd);
+	r = open_imagestore(s, err);
+	if (r < 0)
+		return r;
+	s->ordered = keeps_order(s);
 	s->runfd = open(s->config.runroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->runfd < 0 && !(s->read_only && errno == ENOENT))
 		return fail_errno(err, "open '%s'", s->config.runroot);
@@ -320,6 +360,7 @@ static int open_driver(struct imbrex_store *s, struct imbrex_error *err)
 	const struct driver_config config = {
 		.graphroot = s->config.graphroot,
 		.runroot = s->config.runroot,
+		.imagestore = s->imagefd >= 0 ? s->config.imagestore : NULL,
 		.options = &s->config.driver_options,
 		.rootless = s->rootless,
 		.single_id = s->single_id,
@@ -330,6 +371,25 @@ static int open_driver(struct imbrex_store *s, struct imbrex_error *err)
 	return driver_open(s->config.driver, &s->config.driver_priority, &config, &s->driver, err);
 }
 
+/* Containers and their layers are in the run root: gone at the next boot, lock included. The lock
+ * of layers stays, because that of images' layers may be somebody's additional store. */
+static int open_transient(struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct table_home home = { .fd = s->runfd,
+		.path = s->config.runroot,
+		.driver = s->driver->ops->name,
+		.read_only = s->read_only };
+	int r;
+
+	r = store_table_add_place(&s->layers, &home, PLACE_VOLATILE, NULL, err);
+	if (r == 0)
+		r = store_table_add_place(&s->containers, &home, PLACE_VOLATILE, NULL, err);
+	if (r == 0)
+		r = store_table_move_lock(
+			&s->containers, &home, "containers.lock", LOCK_CONTAINERS, err);
+	return r;
+}
+
 static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 {
 	AUTO_FREE char *mounts_lock = NULL;
@@ -338,14 +398,24 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 		.path = s->config.graphroot,
 		.driver = name,
 		.read_only = s->read_only };
+	const struct table_home image_home = { .fd = s->imagefd,
+		.path = s->config.imagestore,
+		.driver = name,
+		.read_only = s->read_only };
 	int r;
 
 	r = store_table_open(&s->layers, &home, "layers", "layers.lock", LOCK_LAYERS, err);
+	if (r == 0 && s->imagefd >= 0)
+		r = store_table_add_place(
+			&s->layers, &image_home, PLACE_IMAGESTORE, "layers.lock", err);
 	if (r == 0)
-		r = store_table_open(&s->images, &home, "images", "images.lock", LOCK_IMAGES, err);
+		r = store_table_open(&s->images, s->imagefd >= 0 ? &image_home : &home, "images",
+			"images.lock", LOCK_IMAGES, err);
 	if (r == 0)
 		r = store_table_open(&s->containers, &home, "containers", "containers.lock",
 			LOCK_CONTAINERS, err);
+	if (r == 0 && s->config.transient_store)
+		r = open_transient(s, err);
 	if (r == 0)
 		r = store_additional_open(s, err);
 	if (r < 0)
@@ -362,13 +432,7 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 static int open_store(
 	struct imbrex_store *s, const struct imbrex_store_opts *opts, struct imbrex_error *err)
 {
-	struct storage_config_request request = {
-		.graphroot = opts->graphroot,
-		.runroot = opts->runroot,
-		.driver = opts->driver,
-		.config_file = opts->config_file,
-		.options = opts->storage_opts,
-	};
+	struct storage_config_request request;
 	struct store_hold hold = HOLD_NONE;
 	struct rootless_facts facts;
 	int r;
@@ -376,8 +440,7 @@ static int open_store(
 	rootless_facts_read(&facts);
 	s->rootless = facts.rootless;
 	s->single_id = facts.rootless && facts.n_ids <= 1;
-	request.rootless = facts.rootless;
-	request.uid = facts.uid;
+	storage_config_request_from(opts, &request);
 	r = storage_config_load(&request, &s->config, err);
 	if (r < 0)
 		return r;
@@ -414,6 +477,7 @@ PUBLIC int imbrex_store_open(
 		return fail_nomem(err);
 	s->graphfd = -EBADF;
 	s->runfd = -EBADF;
+	s->imagefd = -EBADF;
 	s->graph_lock.fd = -EBADF;
 	s->mounts_lock.fd = -EBADF;
 	store_table_init(&s->layers, &layer_records, "layers.json", "volatile-layers.json");
@@ -446,6 +510,7 @@ PUBLIC void imbrex_store_close(struct imbrex_store *s)
 	driver_close(s->driver);
 	free(s->run_layers_dir);
 	s->runfd = close_fd(s->runfd);
+	s->imagefd = close_fd(s->imagefd);
 	s->graphfd = close_fd(s->graphfd);
 	storage_config_done(&s->config);
 	free(s);

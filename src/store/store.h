@@ -49,7 +49,8 @@ struct store_table {
 	int dirfd;        /* owned; -EBADF if the directory does not exist (read-only) */
 	struct table_place places[N_PLACES];
 	struct file_lock lock;
-	struct lock_token token; /* of what is in memory */
+	struct file_lock image_lock; /* of the second root; taken after `lock`; path NULL: none */
+	struct lock_token token;     /* of what is in memory */
 	bool loaded;
 	bool dirty[N_PLACES];
 	struct table_damage damage[N_PLACES];
@@ -83,6 +84,7 @@ struct imbrex_store {
 	struct storage_config config;
 	int graphfd;
 	int runfd;
+	int imagefd; /* second root, which takes images and their layers; -EBADF: none */
 	struct driver *driver;
 	bool rootless;
 	bool single_id;
@@ -101,6 +103,7 @@ struct imbrex_store {
 	struct mount_record *mounts; /* owned; valid while layers are held */
 	size_t n_mounts;
 	struct tempdir *driver_trash; /* lazily made; finished by release */
+	struct tempdir *image_trash;  /* the driver's in the second root */
 	struct tempdir *layers_trash;
 };
 
@@ -199,6 +202,12 @@ int store_check_own(const struct found *f, struct imbrex_error *err) MUST_CHECK;
 static inline struct record *found_record(const struct found *f)
 {
 	return table_at(&f->t->t, f->index);
+}
+
+/* The root that new layers go into: those of images into the second one, if there is one. */
+static inline int store_layers_root(const struct imbrex_store *s, bool image)
+{
+	return image && s->imagefd >= 0 ? s->imagefd : s->graphfd;
 }
 
 /* "2026-11-20T18:49:11.50329627Z", now. */

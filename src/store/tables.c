@@ -317,6 +317,8 @@ int store_save_all(struct imbrex_store *s, struct store_table *const *tables, si
 		if (!is_dirty(t))
 			continue;
 		r = lock_token_write(&t->lock, &t->token, err);
+		if (r == 0 && t->image_lock.path)
+			r = lock_token_write(&t->image_lock, NULL, err);
 		for (place = 0; r == 0 && place < N_PLACES; place++)
 			r = save_begin(&saves, t, (enum record_place)place, err);
 		if (r < 0)
@@ -352,7 +354,9 @@ void store_table_init(struct store_table *t, const struct record_type *type, con
 {
 	int place;
 
-	*t = (struct store_table){ .file = file, .dirfd = -EBADF, .lock = FILE_LOCK_INIT };
+	*t = (struct store_table){
+		.file = file, .dirfd = -EBADF, .lock = FILE_LOCK_INIT, .image_lock = FILE_LOCK_INIT
+	};
 	table_init(&t->t, type);
 	for (place = 0; place < N_PLACES; place++)
 		t->places[place].dirfd = -EBADF;
@@ -360,11 +364,25 @@ void store_table_init(struct store_table *t, const struct record_type *type, con
 	t->places[PLACE_VOLATILE].file = volatile_file;
 }
 
+/* A dead store without lock files has no writers either; one that is somebody else's is read
+ * without a lock if we may not open what its writers lock. */
+static int open_lock(struct file_lock *l, const struct table_home *home, const char *path,
+	enum lock_rank rank, struct imbrex_error *err)
+{
+	struct imbrex_error why = { 0 };
+	int r = file_lock_open(l, home->fd, path, rank, home->read_only, &why);
+
+	if (r < 0 && home->read_only && (r == IMBREX_ENOENT || r == IMBREX_EPERM))
+		return 0;
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 int store_table_open(struct store_table *t, const struct table_home *home, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err)
 {
 	AUTO_FREE char *lock_path = NULL;
-	struct imbrex_error why = { 0 };
 	int r;
 
 	t->dir = format_text("%s-%s", home->driver, kind);
@@ -386,18 +404,69 @@ int store_table_open(struct store_table *t, const struct table_home *home, const
 	lock_path = format_text("%s/%s", t->dir, lock_name);
 	if (!lock_path)
 		return fail_nomem(err);
-	r = file_lock_open(&t->lock, home->fd, lock_path, rank, home->read_only, &why);
-	/* A dead store without lock files has no writers either; nor has one of somebody else, if
-	 * we may not open what its writers lock. */
-	if (r < 0 && home->read_only && (r == IMBREX_ENOENT || r == IMBREX_EPERM))
+	return open_lock(&t->lock, home, lock_path, rank, err);
+}
+
+/* Open (make) the directory of the table's name in another root; -EBADF: it is not there. */
+static int open_dir_in(const struct store_table *t, const struct table_home *home, int *ret_fd,
+	struct imbrex_error *err)
+{
+	int r;
+
+	*ret_fd = -EBADF;
+	if (home->fd < 0)
 		return 0;
-	if (r < 0 && err)
-		*err = why;
-	return r;
+	r = home->read_only ? 0 : mkdirs_at(home->fd, t->dir, 0700, err);
+	if (r < 0)
+		return r;
+	r = openat(home->fd, t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (r < 0 && !(errno == ENOENT && home->read_only))
+		return fail_errno(err, "open '%s/%s'", home->path, t->dir);
+	*ret_fd = r;
+	return 0;
+}
+
+int store_table_add_place(struct store_table *t, const struct table_home *home,
+	enum record_place place, const char *lock_name, struct imbrex_error *err)
+{
+	struct table_place *p = &t->places[place];
+	AUTO_FREE char *lock_path = NULL;
+	int r;
+
+	r = open_dir_in(t, home, &p->dirfd, err);
+	if (r < 0)
+		return r;
+	if (!p->file)
+		p->file = t->file;
+	if (!lock_name || p->dirfd < 0)
+		return 0;
+	lock_path = format_text("%s/%s", t->dir, lock_name);
+	if (!lock_path)
+		return fail_nomem(err);
+	return open_lock(&t->image_lock, home, lock_path, LOCK_LAYERS_IMAGESTORE, err);
+}
+
+int store_table_move_lock(struct store_table *t, const struct table_home *home,
+	const char *lock_name, enum lock_rank rank, struct imbrex_error *err)
+{
+	AUTO_FREE char *lock_path = format_text("%s/%s", t->dir, lock_name);
+
+	if (!lock_path)
+		return fail_nomem(err);
+	file_lock_done(&t->lock);
+	t->lock = (struct file_lock)FILE_LOCK_INIT;
+	return home->fd < 0 ? 0 : open_lock(&t->lock, home, lock_path, rank, err);
 }
 
 void store_table_close(struct store_table *t)
 {
+	int place;
+
+	for (place = 0; place < N_PLACES; place++) {
+		if (t->places[place].dirfd != t->dirfd)
+			t->places[place].dirfd = close_fd(t->places[place].dirfd);
+	}
+	file_lock_done(&t->image_lock);
 	file_lock_done(&t->lock);
 	table_done(&t->t);
 	strv_done(&t->dropped);

@@ -8,8 +8,6 @@
 
 #include "store/store.h"
 
-/* Name directory and lock of a table ("layers", "layers.lock"), making them if the store is ours
- * to write. */
 void store_table_init(struct store_table *t, const struct record_type *type, const char *file,
 	const char *volatile_file);
 /* The root that a table's directory lies in. */
@@ -19,6 +17,13 @@ struct table_home {
 	const char *driver; /* "overlay" */
 	bool read_only;     /* nothing is made; what is missing is empty */
 };
+/* A place of the table in another root, with or without a lock of its own there. */
+int store_table_add_place(struct store_table *t, const struct table_home *home,
+	enum record_place place, const char *lock_name, struct imbrex_error *err) MUST_CHECK;
+/* The table's lock is the one in `home`, not the one beside its files. */
+int store_table_move_lock(struct store_table *t, const struct table_home *home,
+	const char *lock_name, enum lock_rank rank, struct imbrex_error *err) MUST_CHECK;
+/* Name directory and lock of a table ("layers", "layers.lock"), making them unless read-only. */
 int store_table_open(struct store_table *t, const struct table_home *home, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err) MUST_CHECK;
 void store_table_close(struct store_table *t);
