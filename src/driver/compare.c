@@ -65,23 +65,15 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && (a.tv_nsec == b.tv_nsec || a.tv_nsec == 0 || b.tv_nsec == 0);
 }
 
+/* An owner that a map does not know is the host's on both sides. */
 static bool same_owner(const struct compare *c, const struct stat *a, const struct stat *b)
 {
-	int64_t new_uid = id_inside_uids(c->maps, a->st_uid);
-	int64_t new_gid = id_inside_gids(c->maps, a->st_gid);
-	int64_t old_uid = id_inside_uids(c->old_maps, b->st_uid);
-	int64_t old_gid = id_inside_gids(c->old_maps, b->st_gid);
+	struct id_pair new = { a->st_uid, a->st_gid };
+	struct id_pair old = { b->st_uid, b->st_gid };
 
-	/* An id that a map does not know is the host's on both sides. */
-	if (new_uid < 0 || old_uid < 0) {
-		new_uid = a->st_uid;
-		old_uid = b->st_uid;
-	}
-	if (new_gid < 0 || old_gid < 0) {
-		new_gid = a->st_gid;
-		old_gid = b->st_gid;
-	}
-	return new_uid == old_uid && new_gid == old_gid;
+	if (id_maps_to_inside(c->maps, &new) < 0 || id_maps_to_inside(c->old_maps, &old) < 0)
+		return a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+	return new.uid == old.uid &&new.gid == old.gid;
 }
 
 static bool same_stat(const struct compare *c, const struct stat *a, const struct stat *b)

@@ -131,26 +131,6 @@ int item_xattrs_read(struct item_xattrs *x, const struct tree_item *item, struct
 	return r;
 }
 
-static int64_t id_inside(const struct imbrex_id_map *maps, size_t n, uint32_t id)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (id >= maps[i].outside && id - maps[i].outside < maps[i].count)
-			return (int64_t)maps[i].inside + (id - maps[i].outside);
-	return n ? -1 : (int64_t)id;
-}
-
-int64_t id_inside_uids(const struct id_maps *maps, uint32_t id)
-{
-	return maps ? id_inside(maps->uids, maps->n_uids, id) : id;
-}
-
-int64_t id_inside_gids(const struct id_maps *maps, uint32_t id)
-{
-	return maps ? id_inside(maps->gids, maps->n_gids, id) : id;
-}
-
 static bool parse_type(const char *text, struct entry *e)
 {
 	static const struct {
@@ -311,15 +291,14 @@ static void fill_entry(const struct tree_item *item, struct entry *e)
 /* An owner that the map does not know cannot be told; nobody would notice a file left out. */
 static int map_owner(const struct emitter *m, struct entry *e, struct imbrex_error *err)
 {
-	int64_t uid = id_inside_uids(m->opts.maps, e->uid);
-	int64_t gid = id_inside_gids(m->opts.maps, e->gid);
+	struct id_pair ids = { e->uid, e->gid };
 
-	if (uid < 0 || gid < 0)
+	if (id_maps_to_inside(m->opts.maps, &ids) < 0)
 		return fail(err, IMBREX_EFORMAT,
 			"'%s': its owner %u:%u of the host is not in the layer's identity map",
 			e->path, e->uid, e->gid);
-	e->uid = (uint32_t)uid;
-	e->gid = (uint32_t)gid;
+	e->uid = ids.uid;
+	e->gid = ids.gid;
 	return 0;
 }
 
@@ -398,14 +377,15 @@ int emit(struct emitter *m, const struct tree_item *item, struct imbrex_error *e
 int emit_mark(struct emitter *m, const struct tree_item *item, enum entry_type type,
 	struct imbrex_error *err)
 {
-	int64_t uid = id_inside_uids(m->opts.maps, item->st.st_uid);
-	int64_t gid = id_inside_gids(m->opts.maps, item->st.st_gid);
+	struct id_pair ids = { item->st.st_uid, item->st.st_gid };
 	struct entry e;
 
 	fill_entry(item, &e);
 	/* The kernel's own marks are root's, whom not every map knows. */
-	e.uid = uid < 0 ? 0 : (uint32_t)uid;
-	e.gid = gid < 0 ? 0 : (uint32_t)gid;
+	if (id_maps_to_inside(m->opts.maps, &ids) < 0)
+		ids = (struct id_pair){ 0, 0 };
+	e.uid = ids.uid;
+	e.gid = ids.gid;
 	e.type = type;
 	e.dev_major = e.dev_minor = 0;
 	e.mode = type == ENTRY_OPAQUE ? e.mode & 0777 : 0;

@@ -13,7 +13,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "driver/treewalk.h"
-#include "os/userns.h"
+#include "os/idmap.h"
 #include "tree/entry_sink.h"
 
 struct emit_opts {
@@ -58,9 +58,5 @@ void item_xattrs_done(struct item_xattrs *x);
 /* ENOENT if the item has vanished. */
 int item_xattrs_read(
 	struct item_xattrs *x, const struct tree_item *item, struct imbrex_error *err) MUST_CHECK;
-
-/* What stands in `maps` for an id of the host, or -1 (NULL: itself). */
-int64_t id_inside_uids(const struct id_maps *maps, uint32_t id);
-int64_t id_inside_gids(const struct id_maps *maps, uint32_t id);
 
 #endif

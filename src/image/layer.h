@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The road of one layer: bytes as they are transferred go in at the top, a staged layer comes out.
- *
- *   size ─▶ digest (blob) ─▶ decompress ─▶ digest (diff ID) ─▶ tar ─▶ entries ─▶ staged layer
- *                                                               └─▶ tar-split
+ * One layer on its way from a source into a transaction: the road is store/fill.h's; what is
+ * expected of the stream comes from the manifest, at once or later.
  *
  * Whatever fails, the staged layer stays unfilled and is removed with its transaction.
  */

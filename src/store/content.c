@@ -26,36 +26,45 @@ static int open_content(void *ctx, const char *name, size_t name_len, struct imb
 	return r < 0 ? r : fd;
 }
 
-static char *split_name(const char *id)
+int layer_split_open(const struct store_table *t, const char *id, struct imbrex_error *err)
 {
-	return format_text("%s.tar-split.gz", id);
+	AUTO_FREE char *name = format_text("%s.tar-split.gz", id);
+	int dirs[N_PLACES + 1] = { t->dirfd };
+	size_t i;
+	int fd = -EBADF;
+
+	if (!name)
+		return fail_nomem(err);
+	for (i = 0; i < N_PLACES; i++)
+		dirs[i + 1] = t->places[i].dirfd;
+	errno = ENOENT;
+	for (i = 0; fd < 0 && errno == ENOENT && i < ARRAY_LEN(dirs); i++) {
+		if (dirs[i] >= 0)
+			fd = openat(dirs[i], name,
+				O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		else
+			errno = ENOENT;
+	}
+	return fd < 0 ? fail_errno(err, "open '%s/%s'", t->dir, name) : fd;
 }
 
 bool layer_has_tarsplit(struct imbrex_store *s, const char *id)
 {
-	AUTO_FREE char *name = split_name(id);
+	AUTO_CLOSE int fd = layer_split_open(&s->layers, id, NULL);
 	struct stat st;
 
-	return name && fstatat(s->layers.dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(st.st_mode);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-int layer_assemble(
-	struct imbrex_store *s, const char *id, struct sink *to, struct imbrex_error *err)
+int layer_assemble_split(struct imbrex_store *s, const char *id, int split, struct sink *to,
+	struct imbrex_error *err)
 {
-	AUTO_FREE char *name = split_name(id);
 	struct content content = { .s = s, .id = id };
 	AUTO_SINK struct sink *end = to;
 	AUTO_SINK struct sink *lines = NULL;
 	AUTO_SINK struct sink *chain = NULL;
-	AUTO_CLOSE int fd = -EBADF;
 	int r;
 
-	if (!name)
-		return fail_nomem(err);
-	fd = openat(s->layers.dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return fail_errno(err, "open '%s/%s'", s->layers.dir, name);
 	r = tarsplit_assemble_sink_new(open_content, &content, end, &lines, err);
 	if (r < 0)
 		return r;
@@ -64,8 +73,20 @@ int layer_assemble(
 	if (r < 0)
 		return r;
 	lines = NULL;
-	r = pump_fd(fd, chain, UINT64_MAX, err);
+	r = pump_fd(split, chain, UINT64_MAX, err);
 	return r < 0 ? r : sink_finish(chain, err);
+}
+
+int layer_assemble(
+	struct imbrex_store *s, const char *id, struct sink *to, struct imbrex_error *err)
+{
+	AUTO_CLOSE int split = layer_split_open(&s->layers, id, err);
+
+	if (split < 0) {
+		sink_free(to);
+		return split;
+	}
+	return layer_assemble_split(s, id, split, to, err);
 }
 
 int layer_verify(struct imbrex_store *s, const char *id, const struct hash_value *diff_id,

@@ -11,6 +11,9 @@
 #include "store/store.h"
 #include "stream/sink.h"
 
+/* The tar-split file of a layer of that table, wherever its record lies; fd or status. */
+int layer_split_open(
+	const struct store_table *t, const char *id, struct imbrex_error *err) MUST_CHECK;
 bool layer_has_tarsplit(struct imbrex_store *s, const char *id);
 
 /*
@@ -19,6 +22,10 @@ bool layer_has_tarsplit(struct imbrex_store *s, const char *id);
  * Errors EDIGEST names the file that differs; ENOENT without a tar-split file.
  */
 int layer_assemble(struct imbrex_store *s, const char *id, struct sink *to,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* The same with the tar-split file at hand, which is read from its position and borrowed. */
+int layer_assemble_split(struct imbrex_store *s, const char *id, int split, struct sink *to,
 	struct imbrex_error *err) MUST_CHECK;
 
 /* layer_assemble() into a digest, compared with `diff_id`. */

@@ -30,8 +30,6 @@
 #include "os/fd.h"
 #include "store/image.h"
 #include "store/layer.h"
-#include "stream/compress.h"
-#include "stream/fdsink.h"
 
 struct staged_layer {
 	struct store_txn *txn;
@@ -90,8 +88,7 @@ void store_txn_free(struct store_txn *txn)
 
 		txn->layers = l->next;
 		driver_stage_free(l->stage);
-		free((void *)(uintptr_t)l->facts.uids);
-		free((void *)(uintptr_t)l->facts.gids);
+		layer_facts_done(&l->facts);
 		free(l);
 	}
 	tempdir_free(txn->layers_temp);
@@ -140,50 +137,17 @@ int staged_layer_entries(struct staged_layer *l, struct entry_sink **ret, struct
 
 int staged_layer_tarsplit(struct staged_layer *l, struct sink **ret, struct imbrex_error *err)
 {
-	AUTO_SINK struct sink *file = NULL;
-	AUTO_CLOSE int fd = -EBADF;
-	int r;
-
-	tempdir_stage_addition(l->txn->layers_temp, l->split);
-	fd = openat(tempdir_fd(l->txn->layers_temp), l->split,
-		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return fail_errno(err, "create tar-split file");
-	r = fd_sink_new(fd, &file, err);
-	if (r < 0)
-		return r;
-	fd = -EBADF;
-	r = gzip_fast_sink_new(file, ret, err);
-	if (r == 0)
-		file = NULL;
-	return r;
-}
-
-static int copy_ids(const uint32_t *ids, size_t n, const uint32_t **ret)
-{
-	uint32_t *copy = NULL;
-
-	if (n) {
-		copy = reallocarray(NULL, n, sizeof(*copy));
-		if (!copy)
-			return -ENOMEM;
-		memcpy(copy, ids, n * sizeof(*copy));
-	}
-	*ret = copy;
-	return 0;
+	return fill_split_new(l->txn->layers_temp, l->split, ret, err);
 }
 
 int staged_layer_filled(
 	struct staged_layer *l, const struct layer_facts *facts, struct imbrex_error *err)
 {
-	l->facts = *facts;
-	l->facts.uids = NULL;
-	l->facts.gids = NULL;
-	if (copy_ids(facts->uids, facts->n_uids, &l->facts.uids) < 0 ||
-		copy_ids(facts->gids, facts->n_gids, &l->facts.gids) < 0)
-		return fail_nomem(err);
-	l->filled = true;
-	return 0;
+	int r = layer_facts_copy(facts, &l->facts, err);
+
+	if (r == 0)
+		l->filled = true;
+	return r;
 }
 
 const struct layer_facts *staged_layer_facts(const struct staged_layer *l)

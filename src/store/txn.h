@@ -10,26 +10,12 @@
 #ifndef STORE_TXN_H
 #define STORE_TXN_H
 
-#include "base/hash.h"
 #include "store/bigdata.h"
+#include "store/fill.h"
 #include "store/store.h"
-#include "stream/sink.h"
 
 struct store_txn;
 struct staged_layer;
-
-/* What a layer's record says about its content. */
-struct layer_facts {
-	struct hash_value compressed_digest; /* of the stream as it came; not set: as diff_digest */
-	uint64_t compressed_bytes;
-	struct hash_value diff_digest;
-	uint64_t diff_bytes;
-	int compression;      /* containers/storage's number */
-	const uint32_t *uids; /* sorted; borrowed until the call returns */
-	size_t n_uids;
-	const uint32_t *gids;
-	size_t n_gids;
-};
 
 int store_txn_begin(
 	struct imbrex_store *s, struct store_txn **ret, struct imbrex_error *err) MUST_CHECK;
