@@ -3,16 +3,14 @@
  * Records as their own text; see the header.
  *
  * Invariants: (1) every field offset lies inside its record's text and was found by the strict
- * scanner, so spans can be handed out and rewritten without a second look; (2) a record that was
- * not changed is a slice of the file as it was read; (3) the last of two equal keys wins, as in Go.
+ * scanner, so spans can be handed out and rewritten without a second look; (2) the last of two
+ * equal keys wins, as in Go.
  */
 #include "store/record.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "base/limits.h"
 #include "json/write.h"
 
@@ -48,6 +46,10 @@ const struct record_type layer_records = {
 		LAYER_CREATED, LAYER_COMPRESSED_DIGEST, LAYER_COMPRESSED_SIZE, LAYER_DIFF_DIGEST,
 		LAYER_TOC_DIGEST, LAYER_DIFF_SIZE, LAYER_COMPRESSION, LAYER_UIDSET, LAYER_GIDSET,
 		LAYER_FLAGS, LAYER_UIDMAP, LAYER_GIDMAP, LAYER_BIG_DATA_NAMES },
+	.found_by = { { KEY_ID, LAYER_ID }, { KEY_NAME, LAYER_NAMES, true }, { KEY_PARENT, LAYER_PARENT },
+		{ KEY_DIFF_DIGEST, LAYER_DIFF_DIGEST },
+		{ KEY_COMPRESSED_DIGEST, LAYER_COMPRESSED_DIGEST },
+		{ KEY_TOC_DIGEST, LAYER_TOC_DIGEST } },
 };
 
 const struct record_type image_records = {
@@ -70,6 +72,8 @@ const struct record_type image_records = {
 	.order = { IMAGE_ID, IMAGE_DIGEST, IMAGE_NAMES, IMAGE_NAMES_HISTORY, IMAGE_LAYER,
 		IMAGE_MAPPED_LAYERS, IMAGE_METADATA, IMAGE_BIG_DATA_NAMES, IMAGE_BIG_DATA_SIZES,
 		IMAGE_BIG_DATA_DIGESTS, IMAGE_CREATED, IMAGE_FLAGS },
+	.found_by = { { KEY_ID, IMAGE_ID }, { KEY_NAME, IMAGE_NAMES, true }, { KEY_LAYER, IMAGE_LAYER },
+		{ KEY_LAYER, IMAGE_MAPPED_LAYERS, true } },
 };
 
 const struct record_type container_records = {
@@ -93,28 +97,9 @@ const struct record_type container_records = {
 		CONTAINER_METADATA, CONTAINER_BIG_DATA_NAMES, CONTAINER_BIG_DATA_SIZES,
 		CONTAINER_BIG_DATA_DIGESTS, CONTAINER_CREATED, CONTAINER_UIDMAP, CONTAINER_GIDMAP,
 		CONTAINER_FLAGS },
+	.found_by = { { KEY_ID, CONTAINER_ID }, { KEY_NAME, CONTAINER_NAMES, true },
+		{ KEY_LAYER, CONTAINER_LAYER }, { KEY_IMAGE, CONTAINER_IMAGE } },
 };
-
-void table_init(struct table *t, const struct record_type *type)
-{
-	*t = (struct table){ .type = type };
-}
-
-void table_done(struct table *t)
-{
-	size_t i;
-
-	for (i = 0; i < t->n; i++)
-		free(t->records[i].owned);
-	free(t->records);
-	for (i = 0; i < N_PLACES; i++) {
-		free(t->texts[i]);
-		strv_done(&t->aside[i]);
-	}
-	free(t->by_id);
-	strv_done(&t->odd);
-	table_init(t, t->type);
-}
 
 /*
  * Number of the field that `key` names, -1 if it is a stranger. Records are mostly written in the
@@ -142,8 +127,7 @@ static int field_of_key(const struct record_type *type, struct json_span key, in
 	return -1;
 }
 
-/* Finds the fields of the object that begins at the cursor; sets text, len and fields. */
-static int scan_record(const struct record_type *type, struct json_scan *s, struct record *r,
+int record_scan(const struct record_type *type, struct json_scan *s, struct record *r,
 	struct imbrex_error *err)
 {
 	struct json_span key;
@@ -152,6 +136,7 @@ static int scan_record(const struct record_type *type, struct json_scan *s, stru
 	int field;
 	int n;
 
+	r->type = type;
 	memset(r->fields, 0, sizeof(r->fields));
 	n = json_scan_kind(s, err);
 	if (n < 0)
@@ -178,299 +163,9 @@ static int scan_record(const struct record_type *type, struct json_scan *s, stru
 	return 0;
 }
 
-static int grow(struct table *t)
-{
-	size_t cap = t->cap ? t->cap * 2 : 64;
-	struct record *records;
-
-	if (t->n < t->cap)
-		return 0;
-	records = reallocarray(t->records, cap, sizeof(*records));
-	if (!records)
-		return -ENOMEM;
-	t->records = records;
-	t->cap = cap;
-	return 0;
-}
-
-static void forget_index(struct table *t)
-{
-	free(take_ptr(t->by_id));
-	t->n_searches = 0;
-}
-
-static int parse_array(struct table *t, struct json_scan *s, enum record_place place,
-	bool check_duplicates, struct imbrex_error *err)
-{
-	struct record *r;
-	struct json_span id;
-	int n;
-
-	n = json_scan_null(s, err);
-	if (n != 0)
-		return n < 0 ? n : 0;
-	n = json_scan_array_begin(s, err);
-	if (n < 0)
-		return n;
-	while ((n = json_scan_array_next(s, err)) > 0) {
-		if (grow(t) < 0)
-			return fail_nomem(err);
-		r = &t->records[t->n];
-		*r = (struct record){ .place = (uint8_t)place };
-		n = scan_record(t->type, s, r, err);
-		if (n < 0)
-			return n;
-		id = record_plain(r, RECORD_ID);
-		if (check_duplicates && id.len && table_find_id(t, id.at, id.len) >= 0) {
-			if (strv_addf(&t->odd, "%s %.*s is recorded twice", t->type->noun,
-				    (int)id.len, id.at) < 0)
-				return fail_nomem(err);
-			continue;
-		}
-		t->n++;
-	}
-	return n;
-}
-
-int table_parse(
-	struct table *t, char *text, size_t len, enum record_place place, struct imbrex_error *err)
-{
-	struct json_scan s;
-	int r;
-
-	free(t->texts[place]);
-	t->texts[place] = text;
-	forget_index(t);
-	if (!len)
-		return 0;
-	if (len > LIMIT_RECORDS_BYTES)
-		return fail(err, IMBREX_ELIMIT, "%zu bytes are more than the limit of %u", len,
-			LIMIT_RECORDS_BYTES);
-	json_scan_init(&s, text, len);
-	/* A duplicate between the two files is possible by design, one within a file is not. */
-	r = parse_array(t, &s, place, t->n > 0, err);
-	if (r < 0)
-		return r;
-	return json_scan_finish(&s, err);
-}
-
-size_t table_text_len(const struct table *t)
-{
-	size_t len = 2;
-	size_t i;
-	size_t k;
-
-	for (i = 0; i < t->n; i++)
-		len += t->records[i].len + 1;
-	for (i = 0; i < N_PLACES; i++) {
-		for (k = 0; k < t->aside[i].n; k++)
-			len += strlen(t->aside[i].items[k]) + 1;
-	}
-	return len;
-}
-
-int table_format(const struct table *t, enum record_place place, struct str *ret)
-{
-	bool first = true;
-	size_t i = 0;
-	int r;
-
-	r = str_putc(ret, '[');
-	while (r == 0 && i < t->n) {
-		const struct record *run = &t->records[i];
-		size_t len = run->len;
-
-		i++;
-		if (run->place != place || !run->text)
-			continue;
-		/* Neighbours that still lie one comma apart in the file are copied as one piece. */
-		while (!run->owned && i < t->n && !t->records[i].owned &&
-			t->records[i].place == place && t->records[i].text == run->text + len + 1 &&
-			run->text[len] == ',') {
-			len += t->records[i].len + 1;
-			i++;
-		}
-		if (!first)
-			r = str_putc(ret, ',');
-		if (r == 0)
-			r = str_append(ret, run->text, len);
-		first = false;
-	}
-	for (i = 0; r == 0 && i < t->aside[place].n; i++) {
-		r = first ? 0 : str_putc(ret, ',');
-		if (r == 0)
-			r = str_puts(ret, t->aside[place].items[i]);
-		first = false;
-	}
-	return r < 0 ? r : str_putc(ret, ']');
-}
-
-int table_append(struct table *t, const char *text, size_t len, enum record_place place,
-	struct imbrex_error *err)
-{
-	AUTO_FREE char *owned = strndup(text, len);
-	struct record fresh = { .place = (uint8_t)place };
-	struct json_scan s;
-	int r;
-
-	if (!owned || grow(t) < 0)
-		return fail_nomem(err);
-	json_scan_init(&s, owned, len);
-	r = scan_record(t->type, &s, &fresh, err);
-	if (r < 0)
-		return r;
-	fresh.owned = take_ptr(owned);
-	t->records[t->n++] = fresh;
-	forget_index(t);
-	return 0;
-}
-
-void table_remove(struct table *t, size_t index)
-{
-	free(t->records[index].owned);
-	t->records[index] = (struct record){ 0 };
-	t->n_removed++;
-	forget_index(t);
-}
-
-size_t table_count(const struct table *t)
-{
-	return t->n - t->n_removed;
-}
-
-size_t table_slots(const struct table *t)
-{
-	return t->n;
-}
-
-ptrdiff_t table_next(const struct table *t, ptrdiff_t after)
-{
-	while (++after < (ptrdiff_t)t->n) {
-		if (t->records[after].text)
-			return after;
-	}
-	return -1;
-}
-
-ptrdiff_t table_prev(const struct table *t, ptrdiff_t before)
-{
-	while (--before >= 0) {
-		if (t->records[before].text)
-			return before;
-	}
-	return -1;
-}
-
-struct record *table_at(struct table *t, size_t number)
-{
-	return &t->records[number];
-}
-
-static size_t hash_id(const struct table *t, const char *id, size_t len)
-{
-	uint64_t h = t->seed;
-	uint64_t word;
-
-	for (; len >= sizeof(word); id += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, id, sizeof(word));
-		h = (h ^ word) * 0x9e3779b97f4a7c15ull;
-		h ^= h >> 32;
-	}
-	for (; len; id++, len--)
-		h = (h ^ (unsigned char)*id) * 0x100000001b3ull;
-	return (size_t)(h ^ h >> 29);
-}
-
-static bool has_id(const struct record *r, const char *id, size_t len)
-{
-	struct json_span at = record_plain(r, RECORD_ID);
-
-	return at.len == len && memcmp(at.at, id, len) == 0;
-}
-
-static void build_index(struct table *t)
-{
-	size_t n_slots = 64;
-	uint32_t *slots;
-	size_t i;
-
-	while (n_slots < t->n * 2)
-		n_slots *= 2;
-	slots = calloc(n_slots, sizeof(*slots));
-	if (!slots || random_bytes(&t->seed, sizeof(t->seed)) < 0) {
-		free(slots);
-		return; /* walking finds everything too */
-	}
-	for (i = 0; i < t->n; i++) {
-		struct json_span id = record_plain(&t->records[i], RECORD_ID);
-		size_t at = hash_id(t, id.at, id.len) & (n_slots - 1);
-
-		while (slots[at])
-			at = (at + 1) & (n_slots - 1);
-		slots[at] = (uint32_t)(i + 1);
-	}
-	t->by_id = slots;
-	t->n_slots = n_slots;
-}
-
-/* Few searches walk the table; for joins an index of all ids pays. */
-#define SEARCHES_WORTH_AN_INDEX 16
-
-ptrdiff_t table_find_id(struct table *t, const char *id, size_t len)
-{
-	size_t at;
-	size_t i;
-
-	if (!t->by_id && t->n_searches++ >= SEARCHES_WORTH_AN_INDEX)
-		build_index(t);
-	if (t->by_id) {
-		at = hash_id(t, id, len) & (t->n_slots - 1);
-		for (; t->by_id[at]; at = (at + 1) & (t->n_slots - 1)) {
-			if (has_id(&t->records[t->by_id[at] - 1], id, len))
-				return (ptrdiff_t)t->by_id[at] - 1;
-		}
-		return -1;
-	}
-	for (i = 0; i < t->n; i++) {
-		if (has_id(&t->records[i], id, len))
-			return (ptrdiff_t)i;
-	}
-	return -1;
-}
-
-ptrdiff_t table_find_name(const struct table *t, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < t->n; i++) {
-		if (record_list_has(&t->records[i], RECORD_NAMES, name))
-			return (ptrdiff_t)i;
-	}
-	return -1;
-}
-
-ptrdiff_t table_find_prefix(const struct table *t, const char *prefix)
-{
-	size_t len = strlen(prefix);
-	ptrdiff_t found = -1;
-	size_t i;
-
-	for (i = 0; i < t->n; i++) {
-		struct json_span id = record_plain(&t->records[i], RECORD_ID);
-
-		if (!len || id.len < len || memcmp(id.at, prefix, len) != 0)
-			continue;
-		if (found >= 0)
-			return -2;
-		found = (ptrdiff_t)i;
-	}
-	return found;
-}
-
 struct json_span record_raw(const struct record *r, int field)
 {
-	return (struct json_span){ r->text ? r->text + r->fields[field].at : "",
-		r->fields[field].len };
+	return (struct json_span){ r->text + r->fields[field].at, r->fields[field].len };
 }
 
 struct json_span record_plain(const struct record *r, int field)
@@ -531,7 +226,18 @@ int record_list(const struct record *r, int field, struct strv *ret)
 	return 0;
 }
 
-bool record_list_has(const struct record *r, int field, const char *text)
+/* The raw text of a string means these bytes. */
+static bool text_is(struct json_span raw, const char *text, size_t len)
+{
+	AUTO_STR decoded = STR_INIT(LIMIT_RECORDS_BYTES);
+
+	if (!raw.escaped)
+		return raw.len == len && memcmp(raw.at, text, len) == 0;
+	return json_text_decode(raw, &decoded) == 0 && decoded.len == len &&
+	       memcmp(str_text(&decoded), text, len) == 0;
+}
+
+static bool list_has(const struct record *r, int field, const char *text, size_t len)
 {
 	struct json_span raw = record_raw(r, field);
 	struct json_span item;
@@ -548,7 +254,30 @@ bool record_list_has(const struct record *r, int field, const char *text)
 			continue;
 		}
 		n = json_scan_raw_string(&s, &item, NULL);
-		if (n >= 0 && json_key_is(item, text))
+		if (n >= 0 && text_is(item, text, len))
+			return true;
+	}
+	return false;
+}
+
+bool record_list_has(const struct record *r, int field, const char *text)
+{
+	return list_has(r, field, text, strlen(text));
+}
+
+bool record_carries(const struct record *r, enum index_key kind, const char *key, size_t len)
+{
+	const struct record_key *by;
+
+	for (by = r->type->found_by; by->kind; by++) {
+		struct json_span plain;
+
+		if (by->kind != kind)
+			continue;
+		if (by->is_list && list_has(r, by->field, key, len))
+			return true;
+		plain = record_plain(r, by->field);
+		if (!by->is_list && plain.len == len && memcmp(plain.at, key, len) == 0)
 			return true;
 	}
 	return false;
@@ -611,8 +340,7 @@ static int put_member(struct str *to, bool *first, const char *key, const char *
 }
 
 /* Members that are not fields, verbatim, behind the fields. */
-static int put_strangers(
-	struct str *to, bool *first, const struct record_type *type, const struct record *rec)
+static int put_strangers(struct str *to, bool *first, const struct record *rec)
 {
 	struct json_span key;
 	struct json_span value;
@@ -625,7 +353,7 @@ static int put_strangers(
 	n = json_scan_object_begin(&s, NULL);
 	while (n >= 0 && (n = json_scan_object_next(&s, &key, NULL)) > 0) {
 		n = json_scan_skip(&s, &value, NULL);
-		if (n < 0 || field_of_key(type, key, &next) >= 0)
+		if (n < 0 || field_of_key(rec->type, key, &next) >= 0)
 			continue;
 		r = *first ? 0 : str_putc(to, ',');
 		*first = false;
@@ -639,76 +367,26 @@ static int put_strangers(
 	return 0;
 }
 
-int record_set(
-	struct table *t, size_t index, int field, const char *value, struct imbrex_error *err)
+int record_text_with(const struct record *rec, int field, const char *value, struct str *ret)
 {
-	struct record *rec = &t->records[index];
-	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
-	struct record fresh = { .place = rec->place };
-	struct json_scan s;
 	bool first = true;
 	int i;
 	int r;
 
-	r = str_putc(&text, '{');
-	for (i = 0; r == 0 && i < t->type->n_fields; i++) {
-		int f = t->type->order[i];
+	r = str_putc(ret, '{');
+	for (i = 0; r == 0 && i < rec->type->n_fields; i++) {
+		int f = rec->type->order[i];
+		const char *key = rec->type->keys[f].at;
 		struct json_span old = record_raw(rec, f);
 
 		if (f == field && value)
-			r = put_member(&text, &first, t->type->keys[f].at, value, strlen(value));
+			r = put_member(ret, &first, key, value, strlen(value));
 		else if (f != field && old.len)
-			r = put_member(&text, &first, t->type->keys[f].at, old.at, old.len);
+			r = put_member(ret, &first, key, old.at, old.len);
 	}
 	if (r == 0)
-		r = put_strangers(&text, &first, t->type, rec);
-	if (r == 0)
-		r = str_putc(&text, '}');
-	if (r < 0)
-		return fail_nomem(err);
-	json_scan_init(&s, text.data, text.len);
-	r = scan_record(t->type, &s, &fresh, err);
-	if (r < 0)
-		return r;
-	free(rec->owned);
-	fresh.owned = str_take(&text);
-	*rec = fresh;
-	if (field == RECORD_ID)
-		forget_index(t);
-	return 0;
-}
-
-int record_set_text(
-	struct table *t, size_t index, int field, const char *text, struct imbrex_error *err)
-{
-	AUTO_STR value = STR_INIT(LIMIT_RECORDS_BYTES);
-
-	if (!text || !*text)
-		return record_set(t, index, field, NULL, err);
-	if (json_write_text(&value, text) < 0)
-		return fail_nomem(err);
-	return record_set(t, index, field, value.data, err);
-}
-
-int record_set_list(
-	struct table *t, size_t index, int field, const struct strv *list, struct imbrex_error *err)
-{
-	AUTO_STR value = STR_INIT(LIMIT_RECORDS_BYTES);
-	size_t i;
-	int r;
-
-	if (!list->n)
-		return record_set(t, index, field, NULL, err);
-	r = str_putc(&value, '[');
-	for (i = 0; r == 0 && i < list->n; i++) {
-		if (i)
-			r = str_putc(&value, ',');
-		if (r == 0)
-			r = json_write_text(&value, list->items[i]);
-	}
-	if (r < 0 || str_putc(&value, ']') < 0)
-		return fail_nomem(err);
-	return record_set(t, index, field, value.data, err);
+		r = put_strangers(ret, &first, rec);
+	return r < 0 ? r : str_putc(ret, '}');
 }
 
 static int copy_members(
@@ -745,17 +423,18 @@ static int copy_members(
 	return r;
 }
 
-int record_set_member(struct table *t, size_t index, int field, const char *key, const char *value,
-	struct imbrex_error *err)
+int record_members_with(
+	const struct record *rec, int field, const char *key, const char *value, struct str *ret)
 {
-	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
 	bool first = true;
 	int r;
 
-	r = str_putc(&text, '{');
+	r = str_putc(ret, '{');
 	if (r == 0)
-		r = copy_members(&text, record_raw(&t->records[index], field), key, value, &first);
-	if (r < 0 || str_putc(&text, '}') < 0)
-		return fail_nomem(err);
-	return record_set(t, index, field, first ? NULL : text.data, err);
+		r = copy_members(ret, record_raw(rec, field), key, value, &first);
+	if (r == 0)
+		r = str_putc(ret, '}');
+	if (r == 0 && first)
+		str_clear(ret);
+	return r;
 }

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "os/atomic.h"
 #include "os/fd.h"
+#include "store/index_file.h"
 #include "store/salvage.h"
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -24,13 +25,129 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
+static bool stat_place(const struct table_place *p, struct stat *ret)
+{
+	return p->file && p->dirfd >= 0 &&
+	       fstatat(p->dirfd, p->file, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void file_time(const struct table_place *p, struct timespec *ret)
 {
 	struct stat st;
 
-	*ret = (struct timespec){ 0 };
-	if (p->file && p->dirfd >= 0 && fstatat(p->dirfd, p->file, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		*ret = st.st_mtim;
+	*ret = stat_place(p, &st) ? st.st_mtim : (struct timespec){ 0 };
+}
+
+/* ---- the index ------------------------------------------------------------------------- */
+
+/* What the table is in this moment; false if no index of it can be kept. */
+static bool stamp_table(
+	const struct store_table *t, const struct lock_token *token, struct index_stamp *ret)
+{
+	struct stat st;
+	int place;
+
+	static_assert(N_PLACES == INDEX_FILES, "one stamp a file");
+	if (!t->index_name || index_stamp_init(ret, token) < 0)
+		return false;
+	for (place = 0; place < N_PLACES; place++) {
+		if (stat_place(&t->places[place], &st))
+			index_stamp_file(ret, place, &st);
+	}
+	return true;
+}
+
+static bool is_large(const struct store_table *t, const struct index_stamp *stamp)
+{
+	uint64_t bytes = 0;
+	int place;
+
+	for (place = 0; place < N_PLACES; place++)
+		bytes += stamp->files[place].bytes;
+	return bytes >= t->index_min_bytes;
+}
+
+/* Whether the files that were lent are those of the stamp, and the index is of it, too. */
+static bool load_index(struct store_table *t, const struct index_stamp *stamp)
+{
+	AUTO_FREE char *path = format_text(INDEX_DIR "/%s", t->index_name);
+	int place;
+
+	for (place = 0; place < N_PLACES; place++) {
+		if (t->t.texts[place].len != stamp->files[place].bytes)
+			return false;
+	}
+	if (!path || index_file_load(t->index_dirfd, path, t->t.type->noun, stamp, &t->t.index,
+			     &t->t.checksum) < 0)
+		return false;
+	t->t.proven = false;
+	return true;
+}
+
+/* For the next command. Whatever goes wrong here, it parses. */
+static void keep_index(struct store_table *t, const struct lock_token *token)
+{
+	const struct index_counts *c = &t->t.index.c;
+	struct index_stamp stamp;
+	int place;
+
+	if (t->index_read_only || !t->t.proven || t->t.odd.n || t->t.failure ||
+		!stamp_table(t, token, &stamp) || !is_large(t, &stamp))
+		return;
+	for (place = 0; place < N_PLACES; place++) {
+		if (t->t.aside[place].n)
+			return;
+	}
+	/* Removed records leave holes. */
+	if (c->n_removed > c->n_entries / 4 + 16)
+		return;
+	(void)!index_file_save(t->index_dirfd, t->index_name, t->t.type->noun, &stamp,
+		&t->t.index, t->t.saved_at);
+}
+
+static int name_index(
+	struct store_table *t, const struct table_home *home, struct imbrex_error *err)
+{
+	struct stat st;
+
+	if (home->run_fd < 0 || fstat(t->dirfd, &st) < 0)
+		return 0;
+	/* Several stores may share a run root: a directory is known by what it is. */
+	t->index_name = format_text("%s-%llx-%llx", t->dir, (unsigned long long)st.st_dev,
+		(unsigned long long)st.st_ino);
+	if (!t->index_name)
+		return fail_nomem(err);
+	t->index_dirfd = home->run_fd;
+	t->index_read_only = home->run_read_only;
+	return 0;
+}
+
+void store_table_distrust(struct store_table *t)
+{
+	t->loaded = false;
+	t->index_min_bytes = UINT64_MAX;
+}
+
+/* ---- loading --------------------------------------------------------------------------- */
+
+static int lend_file(struct store_table *t, enum record_place place, struct imbrex_error *err)
+{
+	struct table_place *p = &t->places[place];
+	struct stat st;
+	int fd;
+	int r;
+
+	if (!p->file || p->dirfd < 0)
+		return 0;
+	fd = open_file_at(p->dirfd, p->file, &st, err);
+	if (fd == IMBREX_ENOENT)
+		return 0;
+	if (fd < 0)
+		return wrap(err, fd, "%s", t->dir);
+	/* Before the text, so that a change in between is noticed at the next hold. */
+	p->mtime = st.st_mtim;
+	r = table_lend(&t->t, fd, (size_t)st.st_size, place, err);
+	return r < 0 ? wrap(err, r, "%s/%s", t->dir, p->file) : 0;
 }
 
 const struct table_damage *table_damage(const struct store_table *t, const char **ret_file)
