@@ -176,6 +176,7 @@ int new_layer_stage(struct store_temps *temps, struct new_layer *l, const struct
 	const struct driver_parent below = { .id = !on && *l->below ? l->below : NULL,
 		.stage = on ? on->stage : NULL };
 	struct driver *d = temps->s->driver;
+	struct tempdir *temp = store_temps_driver(temps, l->image);
 	bool change = changes_owners(l);
 	struct driver_layer_opts opts;
 	AUTO_STRV options = { 0 };
@@ -183,7 +184,7 @@ int new_layer_stage(struct store_temps *temps, struct new_layer *l, const struct
 
 	r = driver_opts(l, &options, &opts, err);
 	if (r == 0)
-		r = d->ops->stage_new(d, temps->driver, &below, &opts, &l->stage, err);
+		r = d->ops->stage_new(d, temp, &below, &opts, &l->stage, err);
 	if (r == 0)
 		r = d->ops->stage_seal(
 			l->stage, &below, /* sync= */ !l->is_volatile && !change, err);
@@ -196,7 +197,7 @@ int new_layer_stage(struct store_temps *temps, struct new_layer *l, const struct
 	if (r == 0 && l->from_template)
 		r = copy_split(temps, l, err);
 	/* Thousands of inodes changed: one sync for all of them. */
-	if (r == 0 && !l->is_volatile && syncfs(tempdir_fd(temps->driver)) < 0)
+	if (r == 0 && !l->is_volatile && syncfs(tempdir_fd(temp)) < 0)
 		r = fail_errno(err, "sync '%s'", temps->s->config.graphroot);
 	return r;
 }

@@ -23,6 +23,10 @@ int store_temps_open(struct imbrex_store *s, struct store_temps *ret, struct imb
 	(void)!tempdir_recover(s->graphfd, root, NULL);
 	(void)!tempdir_recover(s->graphfd, layers_tmp, NULL);
 	r = tempdir_new(s->graphfd, root, &temps.driver, err);
+	if (r == 0 && s->imagefd >= 0) {
+		(void)!tempdir_recover(s->imagefd, root, NULL);
+		r = tempdir_new(s->imagefd, root, &temps.image, err);
+	}
 	if (r == 0)
 		r = tempdir_new(s->graphfd, layers_tmp, &temps.layers, err);
 	if (r < 0)
@@ -40,7 +44,10 @@ void store_temps_close(struct store_temps *t)
 	if (!t->driver)
 		return;
 	tempdir_free(take_ptr(t->driver));
+	tempdir_free(take_ptr(t->image));
 	/* Older peers take it for a layer: it is there only while in use. */
 	driver_temp_root(t->s->driver, root, sizeof(root));
 	(void)unlinkat(t->s->graphfd, root, AT_REMOVEDIR);
+	if (t->s->imagefd >= 0)
+		(void)unlinkat(t->s->imagefd, root, AT_REMOVEDIR);
 }

@@ -30,6 +30,7 @@
 #include "os/fd.h"
 #include "store/image.h"
 #include "store/layer.h"
+#include "store/temps.h"
 
 struct staged_layer {
 	struct store_txn *txn;
@@ -43,34 +44,21 @@ struct staged_layer {
 
 struct store_txn {
 	struct imbrex_store *s;
-	struct tempdir *driver_temp;
-	struct tempdir *layers_temp;
+	struct store_temps temps;
 	pthread_mutex_t mutex; /* guards `layers` */
 	struct staged_layer *layers;
 };
 
 int store_txn_begin(struct imbrex_store *s, struct store_txn **ret, struct imbrex_error *err)
 {
-	AUTO_FREE char *layers_tmp = format_text("%s/tmp", s->layers.dir);
 	AUTO_TXN struct store_txn *txn = calloc(1, sizeof(*txn));
-	char root[NAME_MAX];
 	int r;
 
-	if (!txn || !layers_tmp)
+	if (!txn)
 		return fail_nomem(err);
 	txn->s = s;
 	(void)pthread_mutex_init(&txn->mutex, NULL);
-	if (s->read_only)
-		return store_fail_read_only(s, err);
-	driver_temp_root(s->driver, root, sizeof(root));
-	/* A pull that was killed may have left gigabytes. Failing to reclaim them is no reason to
-	 * stop: gc says what is in the way. */
-	(void)!tempdir_recover(s->graphfd, root, NULL);
-	(void)!tempdir_recover(s->graphfd, layers_tmp, NULL);
-	r = tempdir_new(s->graphfd, root, &txn->driver_temp, err);
-	if (r < 0)
-		return r;
-	r = tempdir_new(s->graphfd, layers_tmp, &txn->layers_temp, err);
+	r = store_temps_open(s, &txn->temps, err);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(txn);
@@ -79,8 +67,6 @@ int store_txn_begin(struct imbrex_store *s, struct store_txn **ret, struct imbre
 
 void store_txn_free(struct store_txn *txn)
 {
-	char root[NAME_MAX];
-
 	if (!txn)
 		return;
 	while (txn->layers) {
@@ -91,13 +77,7 @@ void store_txn_free(struct store_txn *txn)
 		layer_facts_done(&l->facts);
 		free(l);
 	}
-	tempdir_free(txn->layers_temp);
-	if (txn->driver_temp) {
-		tempdir_free(txn->driver_temp);
-		/* Older peers take it for a layer: it is there only while in use. */
-		driver_temp_root(txn->s->driver, root, sizeof(root));
-		(void)unlinkat(txn->s->graphfd, root, AT_REMOVEDIR);
-	}
+	store_temps_close(&txn->temps);
 	(void)pthread_mutex_destroy(&txn->mutex);
 	free(txn);
 }
@@ -113,13 +93,15 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 	const struct driver_parent below = { .id = parent_id,
 		.stage = parent ? parent->stage : NULL };
 	AUTO_FREE struct staged_layer *l = calloc(1, sizeof(*l));
+	const struct driver_layer_opts opts = { .image = true };
 	struct driver *d = txn->s->driver;
 	int r;
 
 	if (!l)
 		return fail_nomem(err);
 	l->txn = txn;
-	r = d->ops->stage_new(d, txn->driver_temp, &below, NULL, &l->stage, err);
+	r = d->ops->stage_new(
+		d, store_temps_driver(&txn->temps, true), &below, &opts, &l->stage, err);
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&txn->mutex);
@@ -137,7 +119,7 @@ int staged_layer_entries(struct staged_layer *l, struct entry_sink **ret, struct
 
 int staged_layer_tarsplit(struct staged_layer *l, struct sink **ret, struct imbrex_error *err)
 {
-	return fill_split_new(l->txn->layers_temp, l->split, ret, err);
+	return fill_split_new(l->txn->temps.layers, l->split, ret, err);
 }
 
 int staged_layer_filled(
@@ -233,6 +215,7 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
 	struct driver_stage *stage = l->staged->stage;
 	AUTO_FREE char *split = format_text("%s.tar-split.gz", l->id);
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	enum record_place place = layer_place(s, true, false);
 	int r;
 
 	if (!split || format_layer(l, below->id, &text) < 0)
@@ -243,13 +226,13 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
 	r = stage->ops->stage_publish(stage, l->id, err);
 	if (r < 0)
 		return r;
-	if (l->staged->split[0] && renameat(tempdir_fd(txn->layers_temp), l->staged->split,
+	if (l->staged->split[0] && renameat(tempdir_fd(txn->temps.layers), l->staged->split,
 					   s->layers.dirfd, split) < 0)
 		return fail_errno(err, "rename to '%s/%s'", s->layers.dir, split);
-	r = table_append(&s->layers.t, text.data, text.len, PLACE_STABLE, err);
+	r = table_append(&s->layers.t, text.data, text.len, place, err);
 	if (r < 0)
 		return r;
-	s->layers.dirty[0] = true;
+	s->layers.dirty[place] = true;
 	return 0;
 }
 
@@ -301,6 +284,8 @@ int store_txn_commit(struct store_txn *txn, const struct txn_layer *layers, size
 		return r;
 	if (sync && staged && syncfs(s->graphfd) < 0)
 		return fail_errno(err, "sync '%s'", s->config.graphroot);
+	if (sync && staged && s->imagefd >= 0 && syncfs(s->imagefd) < 0)
+		return fail_errno(err, "sync '%s'", s->config.imagestore);
 	r = store_hold(s, HOLD_LAYERS_W | HOLD_IMAGES_W, &hold, err);
 	if (r < 0)
 		return r;
