@@ -230,14 +230,10 @@ bool is_symlink_at(int dirfd, const char *path)
 	return has_type(dirfd, path, S_IFLNK);
 }
 
-int read_file_at(
-	int dirfd, const char *path, size_t max_bytes, struct str *ret, struct imbrex_error *err)
+int open_file_at(int dirfd, const char *path, struct stat *ret, struct imbrex_error *err)
 {
 	AUTO_CLOSE int fd = -EBADF;
 	struct stat st;
-	size_t len_before = ret->len;
-	size_t max_before = ret->max_len;
-	int r;
 
 	fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 && errno == ELOOP && is_symlink_at(dirfd, path))
@@ -248,6 +244,22 @@ int read_file_at(
 		return fail_errno(err, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return fail(err, IMBREX_EFORMAT, "'%s' is not a regular file", path);
+	*ret = st;
+	return take_fd(fd);
+}
+
+int read_file_at(
+	int dirfd, const char *path, size_t max_bytes, struct str *ret, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	struct stat st;
+	size_t len_before = ret->len;
+	size_t max_before = ret->max_len;
+	int r;
+
+	fd = open_file_at(dirfd, path, &st, err);
+	if (fd < 0)
+		return fd;
 	if ((uint64_t)st.st_size > max_bytes)
 		return fail(err, IMBREX_ELIMIT, "'%s' is larger than %zu bytes", path, max_bytes);
 	if (__builtin_add_overflow(len_before, max_bytes, &ret->max_len))

@@ -40,6 +40,15 @@ int copy_fd_range(int from, int to, uint64_t len) MUST_CHECK;
 void fd_path(int fd, char ret[FD_PATH_BYTES]);
 
 /*
+ * Open a regular file for reading: fd, or a status. A last component that is a symbolic link, and
+ * anything but a regular file, is refused without blocking (a FIFO never hangs us).
+ *
+ * Errors ENOENT, EFORMAT if it is no regular file.
+ */
+int open_file_at(
+	int dirfd, const char *path, struct stat *ret, struct imbrex_error *err) MUST_CHECK;
+
+/*
  * Read a small regular file whole. A last component that is a symbolic link, and anything but a
  * regular file, is refused without blocking (a FIFO never hangs us).
  *

@@ -46,7 +46,10 @@ static void done(struct additional_store *a)
 static int open_one(const struct imbrex_store *s, struct additional_store *a, const char *root,
 	struct imbrex_error *err)
 {
-	struct table_home home = { .driver = s->driver->ops->name, .read_only = true };
+	struct table_home home = { .driver = s->driver->ops->name,
+		.read_only = true,
+		.run_fd = s->runfd,
+		.run_read_only = s->read_only };
 	int r;
 
 	a->root = strdup(root);

@@ -130,7 +130,7 @@ static int drop_incomplete(struct imbrex_store *s, struct imbrex_error *err)
 	ptrdiff_t i;
 	int r;
 
-	for (i = table_next(t, -1); i >= 0; i = table_next(t, i)) {
+	for (i = table_has_incomplete(t) ? table_next(t, -1) : -1; i >= 0; i = table_next(t, i)) {
 		AUTO_FREE char *id = NULL;
 
 		if (!record_flag(table_at(t, (size_t)i), LAYER_FLAGS, "incomplete"))
@@ -397,7 +397,9 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 	const struct table_home home = { .fd = s->graphfd,
 		.path = s->config.graphroot,
 		.driver = name,
-		.read_only = s->read_only };
+		.read_only = s->read_only,
+		.run_fd = s->runfd,
+		.run_read_only = s->read_only };
 	const struct table_home image_home = { .fd = s->imagefd,
 		.path = s->config.imagestore,
 		.driver = name,

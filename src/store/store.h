@@ -55,7 +55,16 @@ struct store_table {
 	bool dirty[N_PLACES];
 	struct table_damage damage[N_PLACES];
 	struct strv dropped; /* ids whose records were removed: their files go after the save */
+	char *index_name;    /* owned; below INDEX_DIR of the run root; NULL: no index is kept */
+	int index_dirfd;     /* borrowed: the run root */
+	bool index_read_only;
+	uint64_t index_min_bytes; /* smaller tables are parsed: STORE_INDEX_MIN_BYTES */
 };
+
+/* Parsing less than this takes as long as finding out whether an index is good. */
+#ifndef STORE_INDEX_MIN_BYTES
+#define STORE_INDEX_MIN_BYTES (128u * 1024)
+#endif
 
 /* A store that is only read: another graph root that has images, and layers for ours to stand on.
  * Nothing of it is ever written, lock files included. */

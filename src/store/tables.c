@@ -40,43 +40,37 @@ static void file_time(const struct table_place *p, struct timespec *ret)
 
 /* ---- the index ------------------------------------------------------------------------- */
 
-/* What the table is in this moment; false if no index of it can be kept. */
-static bool stamp_table(
-	const struct store_table *t, const struct lock_token *token, struct index_stamp *ret)
+/* What state the table is in: that of the files that were lent, or of the names just saved. False
+ * if no index of it is kept. */
+static bool stamp_table(struct store_table *t, bool lent, struct index_stamp *ret)
 {
-	struct stat st;
-	int place;
-
-	static_assert(N_PLACES == INDEX_FILES, "one stamp a file");
-	if (!t->index_name || index_stamp_init(ret, token) < 0)
-		return false;
-	for (place = 0; place < N_PLACES; place++) {
-		if (stat_place(&t->places[place], &st))
-			index_stamp_file(ret, place, &st);
-	}
-	return true;
-}
-
-static bool is_large(const struct store_table *t, const struct index_stamp *stamp)
-{
+	struct stat st[N_PLACES] = { 0 };
 	uint64_t bytes = 0;
 	int place;
 
+	static_assert(N_PLACES == INDEX_FILES, "one stamp a file");
+	if (!t->index_name)
+		return false;
+	for (place = 0; place < N_PLACES; place++) {
+		int fd = t->t.texts[place].fd;
+
+		if (lent && fd >= 0 && fstat(fd, &st[place]) < 0)
+			return false;
+		if (!lent && !stat_place(&t->places[place], &st[place]))
+			st[place] = (struct stat){ 0 };
+		bytes += (uint64_t)st[place].st_size;
+	}
+	if (bytes < t->index_min_bytes || index_stamp_init(ret, &t->token) < 0)
+		return false;
 	for (place = 0; place < N_PLACES; place++)
-		bytes += stamp->files[place].bytes;
-	return bytes >= t->index_min_bytes;
+		index_stamp_file(ret, place, &st[place]);
+	return true;
 }
 
-/* Whether the files that were lent are those of the stamp, and the index is of it, too. */
 static bool load_index(struct store_table *t, const struct index_stamp *stamp)
 {
 	AUTO_FREE char *path = format_text(INDEX_DIR "/%s", t->index_name);
-	int place;
 
-	for (place = 0; place < N_PLACES; place++) {
-		if (t->t.texts[place].len != stamp->files[place].bytes)
-			return false;
-	}
 	if (!path || index_file_load(t->index_dirfd, path, t->t.type->noun, stamp, &t->t.index,
 			     &t->t.checksum) < 0)
 		return false;
@@ -85,14 +79,12 @@ static bool load_index(struct store_table *t, const struct index_stamp *stamp)
 }
 
 /* For the next command. Whatever goes wrong here, it parses. */
-static void keep_index(struct store_table *t, const struct lock_token *token)
+static void keep_index(struct store_table *t, const struct index_stamp *stamp)
 {
 	const struct index_counts *c = &t->t.index.c;
-	struct index_stamp stamp;
 	int place;
 
-	if (t->index_read_only || !t->t.proven || t->t.odd.n || t->t.failure ||
-		!stamp_table(t, token, &stamp) || !is_large(t, &stamp))
+	if (t->index_read_only || !t->t.proven || t->t.odd.n || t->t.failure)
 		return;
 	for (place = 0; place < N_PLACES; place++) {
 		if (t->t.aside[place].n)
@@ -101,8 +93,8 @@ static void keep_index(struct store_table *t, const struct lock_token *token)
 	/* Removed records leave holes. */
 	if (c->n_removed > c->n_entries / 4 + 16)
 		return;
-	(void)!index_file_save(t->index_dirfd, t->index_name, t->t.type->noun, &stamp,
-		&t->t.index, t->t.saved_at);
+	(void)!index_file_save(
+		t->index_dirfd, t->index_name, t->t.type->noun, stamp, &t->t.index, t->t.saved_at);
 }
 
 static int name_index(
@@ -216,38 +208,23 @@ static int load_damaged(struct store_table *t, enum record_place place,
 	return t->damage[place].why ? 0 : fail_nomem(err);
 }
 
-static int load_file(struct store_table *t, enum record_place place, struct imbrex_error *err)
+static int parse_file(struct store_table *t, enum record_place place, struct imbrex_error *err)
 {
-	struct table_place *p = &t->places[place];
-	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
 	struct imbrex_error why = { 0 };
-	size_t len;
-	char *taken;
 	int r;
 
-	if (!p->file || p->dirfd < 0)
-		return 0;
-	/* Before the text, so that a change in between is noticed at the next hold. */
-	file_time(p, &p->mtime);
-	r = read_file_at(p->dirfd, p->file, LIMIT_RECORDS_BYTES, &text, err);
-	if (r == IMBREX_ENOENT)
-		return 0;
-	if (r < 0)
-		return wrap(err, r, "%s", t->dir);
-	len = text.len;
-	taken = str_take(&text);
-	if (!taken)
-		return fail_nomem(err);
-	r = table_parse(&t->t, taken, len, place, &why);
+	r = table_parse_lent(&t->t, place, &why);
 	if (r == IMBREX_EFORMAT || r == IMBREX_ELIMIT)
 		return load_damaged(t, place, &why, err);
 	if (r < 0 && err)
 		*err = why;
-	return r < 0 ? wrap(err, r, "%s/%s", t->dir, p->file) : 0;
+	return r < 0 ? wrap(err, r, "%s/%s", t->dir, t->places[place].file) : 0;
 }
 
 static int reload(struct store_table *t, struct imbrex_error *err)
 {
+	struct index_stamp stamp;
+	bool stamped;
 	int place;
 	int r = 0;
 
@@ -258,7 +235,14 @@ static int reload(struct store_table *t, struct imbrex_error *err)
 	for (place = 0; r == 0 && place < N_PLACES; place++) {
 		t->dirty[place] = false;
 		t->places[place].mtime = (struct timespec){ 0 };
-		r = load_file(t, (enum record_place)place, err);
+		r = lend_file(t, (enum record_place)place, err);
+	}
+	stamped = r == 0 && stamp_table(t, /* lent= */ true, &stamp);
+	if (!stamped || !load_index(t, &stamp)) {
+		for (place = 0; r == 0 && place < N_PLACES; place++)
+			r = parse_file(t, (enum record_place)place, err);
+		if (r == 0 && stamped)
+			keep_index(t, &stamp);
 	}
 	t->loaded = r == 0;
 	return r;
@@ -281,13 +265,15 @@ int store_table_refresh(struct store_table *t, struct imbrex_error *err)
 		file_time(&t->places[place], &mtime);
 		changed = changed || t->dirty[place] || !same_time(&mtime, &t->places[place].mtime);
 	}
-	if (!changed && lock_token_equal(&token, &t->token))
-		return 0;
-	r = reload(t, err);
-	if (r < 0)
-		return r;
-	t->token = token;
-	return 0;
+	r = 0;
+	if (changed || !lock_token_equal(&token, &t->token)) {
+		t->token = token;
+		r = reload(t, err);
+	}
+	/* Whoever may change the table, or remove what nothing in it names, must be sure of it. */
+	if (r == 0 && file_lock_is_held(&t->lock) && t->lock.mode == LOCK_EXCLUSIVE)
+		r = table_prove(&t->t, err);
+	return r;
 }
 
 /* Up to three tables are saved at once. */
@@ -319,31 +305,29 @@ static int save_begin(struct saves *saves, struct store_table *t, enum record_pl
 	struct imbrex_error *err)
 {
 	const struct table_place *p = &t->places[place];
-	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
 	struct save *save;
-	char *room;
 	int r;
 
 	if (!t->dirty[place])
 		return 0;
+	r = table_check(&t->t, err);
+	if (r < 0)
+		return wrap(err, r, "%s", t->dir);
 	r = table_check_whole(t, err);
 	if (r < 0)
 		return r;
-	if (str_reserve(&text, table_text_len(&t->t), &room) < 0 ||
-		table_format(&t->t, place, &text) < 0)
-		return fail(err, IMBREX_ELIMIT, "%s/%s would pass the limit of %u bytes", t->dir,
-			p->file, LIMIT_RECORDS_BYTES);
 	assert(saves->n < SAVES_MAX);
 	save = &saves->items[saves->n++];
 	*save = (struct save){ .t = t, .place = place, .file = ATOMIC_FILE_INIT };
 	r = atomic_file_open(&save->file, p->dirfd, p->file, err);
-	if (r == 0)
-		r = atomic_file_write(&save->file, text.data, text.len, err);
 	if (r < 0)
 		return wrap(err, r, "%s", t->dir);
-	/* A hint only: fdatasync below is what counts, and it finds less to do. */
-	if (place != PLACE_VOLATILE)
-		(void)sync_file_range(save->file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	r = table_write(&t->t, place, save->file.fd, place != PLACE_VOLATILE);
+	if (r == -EOVERFLOW)
+		return fail(err, IMBREX_ELIMIT, "%s/%s would pass the limit of %u bytes", t->dir,
+			p->file, LIMIT_RECORDS_BYTES);
+	if (r < 0)
+		return wrap(err, fail_code(err, r, "write '%s'", p->file), "%s", t->dir);
 	return 0;
 }
 
@@ -424,6 +408,7 @@ int store_save_all(struct imbrex_store *s, struct store_table *const *tables, si
 	struct imbrex_error *err)
 {
 	AUTO_SAVES saves = { .n = 0 };
+	struct index_stamp stamp;
 	size_t i;
 	int r;
 
@@ -444,6 +429,13 @@ int store_save_all(struct imbrex_store *s, struct store_table *const *tables, si
 	r = sync_contents(&saves, err);
 	if (r == 0)
 		r = save_names(s, &saves, err);
+	for (i = 0; r == 0 && i < saves.n; i++) {
+		/* Once a table, when the last of its files has its name. */
+		if (i + 1 < saves.n && saves.items[i + 1].t == saves.items[i].t)
+			continue;
+		if (stamp_table(saves.items[i].t, /* lent= */ false, &stamp))
+			keep_index(saves.items[i].t, &stamp);
+	}
 	for (i = 0; r == 0 && i < n; i++)
 		trash_dropped(s, tables[i]);
 	return r;
@@ -472,7 +464,12 @@ void store_table_init(struct store_table *t, const struct record_type *type, con
 	int place;
 
 	*t = (struct store_table){
-		.file = file, .dirfd = -EBADF, .lock = FILE_LOCK_INIT, .image_lock = FILE_LOCK_INIT
+		.file = file,
+		.dirfd = -EBADF,
+		.lock = FILE_LOCK_INIT,
+		.image_lock = FILE_LOCK_INIT,
+		.index_dirfd = -EBADF,
+		.index_min_bytes = STORE_INDEX_MIN_BYTES,
 	};
 	table_init(&t->t, type);
 	for (place = 0; place < N_PLACES; place++)
@@ -518,6 +515,9 @@ int store_table_open(struct store_table *t, const struct table_home *home, const
 	}
 	t->places[PLACE_STABLE].dirfd = t->dirfd;
 	t->places[PLACE_VOLATILE].dirfd = t->dirfd;
+	r = name_index(t, home, err);
+	if (r < 0)
+		return r;
 	lock_path = format_text("%s/%s", t->dir, lock_name);
 	if (!lock_path)
 		return fail_nomem(err);
@@ -589,5 +589,6 @@ void store_table_close(struct store_table *t)
 	strv_done(&t->dropped);
 	forget_damage(t);
 	t->dirfd = close_fd(t->dirfd);
+	free(t->index_name);
 	free(t->dir);
 }

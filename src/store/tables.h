@@ -16,6 +16,8 @@ struct table_home {
 	const char *path;   /* for messages */
 	const char *driver; /* "overlay" */
 	bool read_only;     /* nothing is made; what is missing is empty */
+	int run_fd;         /* borrowed likewise: where indexes are kept; negative: nowhere */
+	bool run_read_only; /* those that are there are used */
 };
 /* A place of the table in another root, with or without a lock of its own there. */
 int store_table_add_place(struct store_table *t, const struct table_home *home,
@@ -26,6 +28,8 @@ int store_table_move_lock(struct store_table *t, const struct table_home *home,
 /* Name directory and lock of a table ("layers", "layers.lock"), making them unless read-only. */
 int store_table_open(struct store_table *t, const struct table_home *home, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err) MUST_CHECK;
+/* Read every record anew, and believe no index any more. */
+void store_table_distrust(struct store_table *t);
 void store_table_close(struct store_table *t);
 /* Read the files again if they are not what is in memory. The caller holds the lock, if any. */
 int store_table_refresh(struct store_table *t, struct imbrex_error *err) MUST_CHECK;

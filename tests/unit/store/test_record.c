@@ -25,7 +25,7 @@ static void parse(struct table *t, const struct record_type *type, const char *t
 		fail_msg("%s", err.message);
 }
 
-static void expect_text(const struct table *t, enum record_place place, const char *want)
+static void expect_text(struct table *t, enum record_place place, const char *want)
 {
 	AUTO_STR text = STR_INIT(TABLE_TEXT_MAX);
 
