@@ -12,34 +12,9 @@
 #ifndef STORE_FILL_H
 #define STORE_FILL_H
 
-#include "base/hash.h"
 #include "driver/driver.h"
-#include "store/record.h"
+#include "store/layer_facts.h"
 #include "stream/sink.h"
-
-/* What a layer's record says about its content. */
-struct layer_facts {
-	struct hash_value compressed_digest; /* of the stream as it came; not set: as diff_digest */
-	uint64_t compressed_bytes;
-	struct hash_value diff_digest;
-	uint64_t diff_bytes;
-	int compression;      /* containers/storage's number */
-	const uint32_t *uids; /* sorted; borrowed until the call returns */
-	size_t n_uids;
-	const uint32_t *gids;
-	size_t n_gids;
-};
-
-/* A copy that outlives its original: uids and gids are owned. */
-int layer_facts_copy(
-	const struct layer_facts *from, struct layer_facts *ret, struct imbrex_error *err) MUST_CHECK;
-void layer_facts_done(struct layer_facts *f);
-#define AUTO_FACTS __attribute__((cleanup(layer_facts_done))) struct layer_facts
-
-/* The facts become members of the record (NULL: the record knows nothing of its content). The
- * caller marks the table and saves. */
-int layer_facts_record(struct table *t, size_t index, const struct layer_facts *f,
-	struct imbrex_error *err) MUST_CHECK;
 
 /* What is expected of the stream, and who is told what it was. */
 struct fill_job {
