@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/bigdata.h"
 #include "store/layer.h"
 #include "store/maps.h"
 #include "store/object.h"
@@ -213,5 +214,55 @@ PUBLIC int imbrex_container_find(
 	if (!id)
 		return fail_nomem(err);
 	*ret_id = id;
+	return 0;
+}
+
+/* Bytes of the documents, as recorded. *ret_layer is its layer. */
+static int documents_size(struct imbrex_store *s, const char *name, char **ret_layer, int64_t *ret,
+	struct imbrex_error *err)
+{
+	struct bigdata_facts facts;
+	AUTO_HOLD hold = HOLD_NONE;
+	AUTO_STRV keys = { 0 };
+	struct object o;
+	int64_t total = 0;
+	size_t i;
+	int r;
+
+	r = store_hold(s, HOLD_CONTAINERS, &hold, err);
+	if (r == 0)
+		r = object_find(s, name, IMBREX_KIND_CONTAINER, OBJECT_CONTAINERS_FIRST, &o, err);
+	if (r < 0)
+		return r;
+	if (bigdata_list(&o.at, &keys) < 0)
+		return fail_nomem(err);
+	for (i = 0; i < keys.n; i++) {
+		if (!bigdata_facts(&o.at, keys.items[i], &facts) || facts.size < 0 ||
+			__builtin_add_overflow(total, facts.size, &total))
+			return fail_reason(err, IMBREX_EFAIL, IMBREX_REASON_SIZE_UNKNOWN,
+				"container '%s': the size of document '%s' is not recorded", name,
+				keys.items[i]);
+	}
+	*ret = total;
+	*ret_layer = record_text(found_record(&o.at), CONTAINER_LAYER);
+	return *ret_layer ? 0 : fail_nomem(err);
+}
+
+PUBLIC int imbrex_container_size(
+	struct imbrex_store *s, const char *container, int64_t *ret, struct imbrex_error *err)
+{
+	AUTO_FREE char *layer = NULL;
+	int64_t documents = 0;
+	int64_t content = 0;
+	int r;
+
+	r = documents_size(s, container, &layer, &documents, err);
+	if (r == 0)
+		r = imbrex_layer_diff_size(s, layer, NULL, &content, err);
+	if (r < 0)
+		return r;
+	if (__builtin_add_overflow(documents, content, ret))
+		return fail(
+			err, IMBREX_ELIMIT, "container '%s' is too large to measure", container);
 	return 0;
 }

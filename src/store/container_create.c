@@ -11,6 +11,7 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "json/write.h"
+#include "store/auto_ids.h"
 #include "store/layer.h"
 #include "store/mapped.h"
 #include "store/names.h"
@@ -28,6 +29,7 @@ struct new_container {
 	struct new_layer layer;      /* its own */
 	bool needs_copy;             /* of the image's top layer, under these maps */
 	struct new_layer copy;
+	uint32_t auto_ids; /* ids of a user namespace of its own; 0: no */
 };
 
 static void new_container_done(struct new_container *c)
@@ -42,8 +44,20 @@ static void new_container_done(struct new_container *c)
 	new_layer_done(&c->copy);
 }
 #define AUTO_NEW_CONTAINER __attribute__((cleanup(new_container_done))) struct new_container
+#define NEW_CONTAINER_INIT                                      \
+	{                                                       \
+		.layer = NEW_LAYER_INIT, .copy = NEW_LAYER_INIT \
+	}
 
 /* ---- what it stands on ------------------------------------------------------------------- */
+
+static struct imbrex_id_maps asked_of(const struct id_maps *maps)
+{
+	return (struct imbrex_id_maps){ .uids = maps->uids,
+		.n_uids = maps->n_uids,
+		.gids = maps->gids,
+		.n_gids = maps->n_gids };
+}
 
 static int take_image(struct new_container *c, const struct found *image, struct imbrex_error *err)
 {
@@ -106,6 +120,13 @@ static int plan_base(struct imbrex_store *s, struct new_container *c, const stru
 			     : new_layer_set_parent(&c->layer, &base, err);
 }
 
+static int find_image(struct imbrex_store *s, const char *image,
+	const struct imbrex_container_opts *opts, struct found *ret, struct imbrex_error *err)
+{
+	return opts->exact_image ? store_find(s, &image_records, image, ret, err)
+				 : store_find_image(s, image, ret, err);
+}
+
 /* The caller holds all tables. *ret is the image, if there is one. */
 static int look(struct imbrex_store *s, const char *image, struct new_container *c,
 	struct found *ret, struct imbrex_error *err)
@@ -114,9 +135,12 @@ static int look(struct imbrex_store *s, const char *image, struct new_container 
 	int r;
 
 	r = object_check_free(&s->containers, c->id, (const char *const *)c->names.items, err);
+	if (r == 0 && c->auto_ids)
+		r = auto_ids_pick(s, c->opts->maps.automatic, c->auto_ids, &c->maps, err);
+	if (r == 0 && c->auto_ids)
+		c->asked = asked_of(&c->maps.maps);
 	if (r == 0 && based)
-		r = c->opts->exact_image ? store_find(s, &image_records, image, ret, err)
-					 : store_find_image(s, image, ret, err);
+		r = find_image(s, image, c->opts, ret, err);
 	if (r == 0)
 		r = take_image(c, based ? ret : NULL, err);
 	if (r == 0)
@@ -262,7 +286,8 @@ static int publish(struct store_temps *temps, struct imbrex_store *s, struct new
 static int plan(struct imbrex_store *s, const struct imbrex_container_opts *opts, const char *id,
 	struct new_container *c, struct imbrex_error *err)
 {
-	const struct imbrex_id_maps *asked = &opts->maps;
+	static const struct imbrex_id_maps none = { 0 };
+	const struct imbrex_id_maps *asked = opts->maps.automatic ? &none : &opts->maps;
 	const struct id_maps maps = {
 		.uids = asked->uids,
 		.n_uids = asked->host_uids ? 0 : asked->n_uids,
@@ -276,12 +301,9 @@ static int plan(struct imbrex_store *s, const struct imbrex_container_opts *opts
 	if (!c->id || (opts->name && strv_add(&c->names, opts->name) < 0) ||
 		names_collect(opts->names, &c->names) < 0 || id_maps_copy(&maps, &c->maps) < 0)
 		return fail_nomem(err);
-	c->asked = (struct imbrex_id_maps){ .uids = c->maps.maps.uids,
-		.n_uids = c->maps.maps.n_uids,
-		.gids = c->maps.maps.gids,
-		.n_gids = c->maps.maps.n_gids,
-		.host_uids = asked->host_uids,
-		.host_gids = asked->host_gids };
+	c->asked = asked_of(&c->maps.maps);
+	c->asked.host_uids = asked->host_uids;
+	c->asked.host_gids = asked->host_gids;
 	c->layer.label = opts->mount_label;
 	c->layer.storage_opts = opts->storage_opts;
 	c->layer.is_volatile = opts->is_volatile;
@@ -290,20 +312,62 @@ static int plan(struct imbrex_store *s, const struct imbrex_container_opts *opts
 	return r < 0 ? r : new_layer_set_id(&c->copy, NULL, err);
 }
 
+/* How many ids its own user namespace needs; 0 if it gets none. */
+static int plan_ids(struct imbrex_store *s, const char *image,
+	const struct imbrex_container_opts *opts, uint32_t *ret, struct imbrex_error *err)
+{
+	AUTO_FREE char *id = NULL;
+	AUTO_HOLD hold = HOLD_NONE;
+	struct found f;
+	int r;
+
+	if (!opts->maps.automatic)
+		return 0;
+	if (image && *image) {
+		r = store_hold(s, HOLD_IMAGES, &hold, err);
+		if (r == 0)
+			r = find_image(s, image, opts, &f, err);
+		if (r < 0)
+			return r;
+		id = record_text(found_record(&f), IMAGE_ID);
+		store_release(&hold);
+	} else {
+		id = strdup("");
+	}
+	return id ? auto_ids_size(s, opts->maps.automatic, id, ret, err) : fail_nomem(err);
+}
+
+/* All tables, and before them the lock under which peers choose ranges of ids. */
+static int hold_all(struct imbrex_store *s, const struct imbrex_container_opts *opts,
+	struct file_lock *userns, struct store_hold *hold, struct imbrex_error *err)
+{
+	int r = 0;
+
+	if (opts->maps.automatic || opts->maps.n_uids || opts->maps.n_gids) {
+		r = file_lock_open(userns, s->graphfd, "userns.lock", LOCK_USERNS, false, err);
+		if (r == 0)
+			r = file_lock_acquire(userns, LOCK_EXCLUSIVE, err);
+	}
+	return r < 0 ? r : store_hold(s, HOLD_NEW_CONTAINER, hold, err);
+}
+
 /* 1: what it was to stand on changed while it was made. */
 static int try_create(struct imbrex_store *s, const char *image, const char *id,
 	const struct imbrex_container_opts *opts, struct imbrex_error *err)
 {
 	AUTO_TEMPS temps = { 0 };
-	AUTO_NEW_CONTAINER c = { 0 };
-	AUTO_NEW_CONTAINER again = { 0 };
+	AUTO_NEW_CONTAINER c = NEW_CONTAINER_INIT;
+	AUTO_NEW_CONTAINER again = NEW_CONTAINER_INIT;
+	AUTO_FILE_LOCK userns = FILE_LOCK_INIT;
 	AUTO_HOLD hold = HOLD_NONE;
 	struct found f = { 0 };
 	int r;
 
-	r = plan(s, opts, id, &c, err);
+	r = plan_ids(s, image, opts, &c.auto_ids, err);
 	if (r == 0)
-		r = store_hold(s, HOLD_NEW_CONTAINER, &hold, err);
+		r = plan(s, opts, id, &c, err);
+	if (r == 0)
+		r = hold_all(s, opts, &userns, &hold, err);
 	if (r == 0)
 		r = look(s, image, &c, &f, err);
 	if (r < 0)
@@ -311,13 +375,15 @@ static int try_create(struct imbrex_store *s, const char *image, const char *id,
 	if (!c.needs_copy && new_layer_is_quick(s, &c.layer))
 		return publish(&temps, s, &c, &f, err);
 	store_release(&hold);
+	file_lock_done(&userns);
 	r = store_temps_open(s, &temps, err);
 	if (r == 0)
 		r = stage(&temps, &c, err);
+	again.auto_ids = c.auto_ids;
 	if (r == 0)
 		r = plan(s, opts, id, &again, err);
 	if (r == 0)
-		r = store_hold(s, HOLD_NEW_CONTAINER, &hold, err);
+		r = hold_all(s, opts, &userns, &hold, err);
 	if (r == 0)
 		r = look(s, image, &again, &f, err);
 	if (r < 0)

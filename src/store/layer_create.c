@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layers made empty. What a layer stands on is looked at twice if making it takes time: before, to
- * know what to make, and again under the locks that it is published under.
+ * Layers made empty, or filled from one stream. What a layer stands on is looked at twice if making
+ * it takes time: before, to know what to make, and again under the locks that it is published
+ * under.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static int record_and_save(
 static int create_staged(struct imbrex_store *s, const struct imbrex_layer_opts *opts,
 	struct new_layer *l, struct imbrex_error *err)
 {
-	AUTO_NEW_LAYER again = { 0 };
+	AUTO_NEW_LAYER again = NEW_LAYER_INIT;
 	AUTO_TEMPS temps = { 0 };
 	AUTO_HOLD hold = HOLD_NONE;
 	int r;
@@ -79,7 +80,9 @@ static int create_staged(struct imbrex_store *s, const struct imbrex_layer_opts 
 		r = new_layer_publish(&temps, l, err);
 	if (r == 0)
 		r = record_and_save(s, l, err);
-	driver_stage_free(take_ptr(l->stage)); /* before its directory goes */
+	/* What is left of it goes before its directory does, and under no lock. */
+	store_release(&hold);
+	driver_stage_free(take_ptr(l->stage));
 	return r;
 }
 
@@ -136,32 +139,99 @@ static int create_unrecorded(struct imbrex_store *s, const char *parent,
 			"layer id '%s' is in use", l->id);
 	if (r == 0)
 		r = l->stage ? new_layer_publish(&temps, l, err) : new_layer_create(s, l, err);
+	store_release(&hold);
 	driver_stage_free(take_ptr(l->stage));
 	return r;
+}
+
+static int create(struct imbrex_store *s, const char *parent, const struct imbrex_layer_opts *opts,
+	struct new_layer *l, struct imbrex_error *err)
+{
+	int r;
+
+	if (s->read_only)
+		return store_fail_read_only(s, err);
+	l->names = opts->names;
+	l->metadata = opts->metadata;
+	l->label = opts->mount_label;
+	l->storage_opts = opts->storage_opts;
+	l->image = opts->read_only;
+	l->place = layer_place(s, l->image, false);
+	r = new_layer_set_id(l, opts->id, err);
+	if (r < 0)
+		return r;
+	return opts->no_record ? create_unrecorded(s, parent, opts, l, err)
+			       : create_recorded(s, parent, opts, l, err);
 }
 
 PUBLIC int imbrex_layer_create(struct imbrex_store *s, const char *parent,
 	const struct imbrex_layer_opts *opts, char **ret_id, struct imbrex_error *err)
 {
-	AUTO_NEW_LAYER l = { 0 };
+	AUTO_NEW_LAYER l = NEW_LAYER_INIT;
+	int r;
+
+	r = create(s, parent, opts ? opts : &no_opts, &l, err);
+	if (r == 0)
+		*ret_id = take_ptr(l.id);
+	return r;
+}
+
+/* What is below is copied under the new map first, and then covered by what arrives: the layer is
+ * there before it is full. */
+static int create_and_apply(struct imbrex_store *s, const char *parent,
+	const struct imbrex_layer_opts *opts, int fd, char **ret_id, struct imbrex_error *err)
+{
+	const struct imbrex_delete_opts gone = { .unmount = true };
+	AUTO_FREE char *id = NULL;
+	int64_t size;
+	int r;
+
+	r = imbrex_layer_create(s, parent, opts, &id, err);
+	if (r < 0)
+		return r;
+	r = imbrex_layer_apply(s, id, fd, &size, err);
+	if (r < 0) {
+		(void)!imbrex_object_delete(s, id, IMBREX_KIND_LAYER, &gone, NULL, NULL);
+		return r;
+	}
+	*ret_id = take_ptr(id);
+	return 0;
+}
+
+/* 1 if owners of the layers below must be changed for the new one. */
+static int must_change_owners(struct imbrex_store *s, const char *parent,
+	const struct imbrex_layer_opts *opts, struct imbrex_error *err)
+{
+	AUTO_NEW_LAYER l = NEW_LAYER_INIT;
+	AUTO_HOLD hold = HOLD_NONE;
+	int r;
+
+	r = new_layer_set_id(&l, opts->id, err);
+	if (r == 0)
+		r = store_hold(s, HOLD_LAYERS | HOLD_CONTAINERS, &hold, err);
+	if (r == 0)
+		r = look(s, parent, opts, &l, err);
+	return r < 0 ? r : new_layer_changes_owners(&l);
+}
+
+PUBLIC int imbrex_layer_import(struct imbrex_store *s, const char *parent,
+	const struct imbrex_layer_opts *opts, int fd, char **ret_id, struct imbrex_error *err)
+{
+	AUTO_NEW_LAYER l = NEW_LAYER_INIT;
 	int r;
 
 	if (!opts)
 		opts = &no_opts;
-	l.names = opts->names;
-	l.metadata = opts->metadata;
-	l.label = opts->mount_label;
-	l.storage_opts = opts->storage_opts;
-	l.image = opts->read_only;
-	l.place = layer_place(s, l.image, false);
-	if (s->read_only)
-		return store_fail_read_only(s, err);
-	r = new_layer_set_id(&l, opts->id, err);
-	if (r == 0)
-		r = opts->no_record ? create_unrecorded(s, parent, opts, &l, err)
-				    : create_recorded(s, parent, opts, &l, err);
+	if (opts->no_record)
+		return fail(err, IMBREX_EINVAL, "what is imported into a layer is recorded");
+	r = must_change_owners(s, parent, opts, err);
 	if (r < 0)
 		return r;
-	*ret_id = take_ptr(l.id);
-	return 0;
+	if (r > 0)
+		return create_and_apply(s, parent, opts, fd, ret_id, err);
+	l.fd = fd;
+	r = create(s, parent, opts, &l, err);
+	if (r == 0)
+		*ret_id = take_ptr(l.id);
+	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Empty and copied layers in the making; see the header. */
+/* Layers in the making that come alone; see the header. */
 #include "store/newlayer.h"
 
 #include <fcntl.h>
@@ -24,6 +24,8 @@ void new_layer_done(struct new_layer *l)
 	free(take_ptr(l->below));
 	id_maps_copy_done(&l->below_maps);
 	id_maps_copy_done(&l->maps);
+	layer_facts_done(&l->facts);
+	l->facts = (struct layer_facts){ 0 };
 }
 
 int new_layer_set_id(struct new_layer *l, const char *wanted, struct imbrex_error *err)
@@ -101,15 +103,15 @@ int new_layer_set_maps(struct imbrex_store *s, struct new_layer *l,
 
 /* ---- making ---------------------------------------------------------------------------- */
 
-/* Owners below are not those that it must show. */
-static bool changes_owners(const struct new_layer *l)
+bool new_layer_changes_owners(const struct new_layer *l)
 {
 	return *l->below && !id_maps_equal(&l->below_maps.maps, &l->maps.maps);
 }
 
 bool new_layer_is_quick(const struct imbrex_store *s, const struct new_layer *l)
 {
-	return s->driver->ops->create && !changes_owners(l) && !l->from_template;
+	return s->driver->ops->create && l->fd < 0 && !l->from_template &&
+	       !new_layer_changes_owners(l);
 }
 
 static int driver_opts(const struct new_layer *l, struct strv *options,
@@ -170,6 +172,18 @@ static int copy_split(struct store_temps *temps, struct new_layer *l, struct imb
 	return r < 0 ? fail_code(err, r, "copy '%s/%s'", temps->s->layers.dir, file) : 0;
 }
 
+static int change_owners(struct store_temps *temps, struct new_layer *l, struct imbrex_error *err)
+{
+	const struct driver_ops *ops = temps->s->driver->ops;
+	int r;
+
+	if (!ops->stage_map)
+		return fail(err, IMBREX_ENOTSUP, "the %s driver cannot change owners of a layer",
+			ops->name);
+	r = ops->stage_map(l->stage, &l->below_maps.maps, &l->maps.maps, err);
+	return r == 0 && l->from_template ? copy_split(temps, l, err) : r;
+}
+
 int new_layer_stage(struct store_temps *temps, struct new_layer *l, const struct new_layer *on,
 	struct imbrex_error *err)
 {
@@ -177,7 +191,7 @@ int new_layer_stage(struct store_temps *temps, struct new_layer *l, const struct
 		.stage = on ? on->stage : NULL };
 	struct driver *d = temps->s->driver;
 	struct tempdir *temp = store_temps_driver(temps, l->image);
-	bool change = changes_owners(l);
+	bool change = new_layer_changes_owners(l);
 	struct driver_layer_opts opts;
 	AUTO_STRV options = { 0 };
 	int r;
@@ -185,19 +199,15 @@ int new_layer_stage(struct store_temps *temps, struct new_layer *l, const struct
 	r = driver_opts(l, &options, &opts, err);
 	if (r == 0)
 		r = d->ops->stage_new(d, temp, &below, &opts, &l->stage, err);
+	if (r == 0 && l->fd >= 0)
+		r = fill_from_fd(l->stage, temps->layers, l->fd, l->split, &l->facts, err);
 	if (r == 0)
-		r = d->ops->stage_seal(
-			l->stage, &below, /* sync= */ !l->is_volatile && !change, err);
-	if (r < 0 || !change)
-		return r;
-	if (!d->ops->stage_map)
-		return fail(err, IMBREX_ENOTSUP, "the %s driver cannot change owners of a layer",
-			d->ops->name);
-	r = d->ops->stage_map(l->stage, &l->below_maps.maps, &l->maps.maps, err);
-	if (r == 0 && l->from_template)
-		r = copy_split(temps, l, err);
-	/* Thousands of inodes changed: one sync for all of them. */
-	if (r == 0 && !l->is_volatile && syncfs(tempdir_fd(temp)) < 0)
+		r = d->ops->stage_seal(l->stage, &below,
+			/* sync= */ !l->is_volatile && !change && l->fd < 0, err);
+	if (r == 0 && change)
+		r = change_owners(temps, l, err);
+	/* Many inodes: one sync for all of them. */
+	if (r == 0 && !l->is_volatile && (change || l->fd >= 0) && syncfs(tempdir_fd(temp)) < 0)
 		r = fail_errno(err, "sync '%s'", temps->s->config.graphroot);
 	return r;
 }
@@ -294,5 +304,9 @@ int new_layer_record(struct imbrex_store *s, const struct new_layer *l, struct i
 	if (r < 0)
 		return r;
 	s->layers.dirty[l->place] = true;
-	return l->from_template ? take_facts(s, l, err) : 0;
+	if (l->from_template)
+		return take_facts(s, l, err);
+	return l->fd >= 0 ? layer_facts_record(
+				    &s->layers.t, table_slots(&s->layers.t) - 1, &l->facts, err)
+			  : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A layer in the making that no stream fills: empty, or a copy of another one under a different id
- * map.
+ * A layer in the making that comes alone: empty, filled from one stream, or a copy of another one
+ * under a different id map.
  *
  * Where the driver makes an empty layer in no time and no owner is to be changed:
  *	(locks) new_layer_create -> new_layer_record -> save
@@ -13,6 +13,7 @@
 #ifndef STORE_NEWLAYER_H
 #define STORE_NEWLAYER_H
 
+#include "store/fill.h"
 #include "store/maps.h"
 #include "store/temps.h"
 
@@ -26,14 +27,21 @@ struct new_layer {
 	const char *metadata;           /* borrowed; NULL: none */
 	const char *label;              /* borrowed; SELinux mount label; NULL or "": none */
 	const char *const *storage_opts; /* "size=10G"; NULL terminated; borrowed; NULL: none */
+	int fd;                          /* what it is filled from; borrowed; -EBADF: it is empty */
 	bool from_template;              /* a copy of `below` under other maps, with its facts */
 	bool image;                      /* read only once made: goes where images are kept */
 	bool is_volatile;                /* need not survive a crash: its content is not synced */
 	enum record_place place;         /* of its record */
 	struct driver_stage *stage;      /* owned; NULL: not staged */
-	char split[TEMPDIR_NAME_BYTES];  /* staged copy of the template's tar-split; "": none */
+	struct layer_facts facts;        /* owned; of what it was filled from */
+	char split[TEMPDIR_NAME_BYTES];  /* staged tar-split; "": none */
 };
 
+/* Empty, on nothing. */
+#define NEW_LAYER_INIT       \
+	{                    \
+		.fd = -EBADF \
+	}
 void new_layer_done(struct new_layer *l);
 #define AUTO_NEW_LAYER __attribute__((cleanup(new_layer_done))) struct new_layer
 
@@ -53,7 +61,9 @@ int new_layer_set_maps(struct imbrex_store *s, struct new_layer *l,
 /* Can the driver show a tree under these maps without changing an owner on disk? */
 bool store_shifts(struct imbrex_store *s, const struct id_maps *maps);
 
-/* Nothing is copied and no owner changed: it can be made while locks are held. */
+/* Owners below are not those that it must show. */
+bool new_layer_changes_owners(const struct new_layer *l);
+/* Nothing is copied, filled or changed: it can be made while locks are held. */
 bool new_layer_is_quick(const struct imbrex_store *s, const struct new_layer *l);
 int new_layer_create(
 	struct imbrex_store *s, const struct new_layer *l, struct imbrex_error *err) MUST_CHECK;

@@ -29,8 +29,8 @@
 #include "os/subid.h"
 #include "os/userns.h"
 
-/* First line and sum of a uid_map: "inside outside count" a line. */
-static void read_map(uid_t *ret_outside_of_zero, uint64_t *ret_n_ids)
+/* What stands behind 0 in an id map, and how many ids it has: "inside outside count" a line. */
+static void read_map(const char *path, uid_t *ret_outside_of_zero, uint64_t *ret_n_ids)
 {
 	AUTO_STR text = STR_INIT(LIMIT_CONF_BYTES);
 	uint32_t inside;
@@ -40,7 +40,7 @@ static void read_map(uid_t *ret_outside_of_zero, uint64_t *ret_n_ids)
 
 	*ret_outside_of_zero = 0;
 	*ret_n_ids = UINT32_MAX;
-	if (read_file_at(AT_FDCWD, "/proc/self/uid_map", LIMIT_CONF_BYTES, &text, NULL) < 0)
+	if (read_file_at(AT_FDCWD, path, LIMIT_CONF_BYTES, &text, NULL) < 0)
 		return;
 	*ret_n_ids = 0;
 	for (line = str_text(&text); line && *line; line = strchr(line, '\n')) {
@@ -60,7 +60,8 @@ void rootless_facts_read(struct rootless_facts *ret)
 	const char *uid = getenv("_CONTAINERS_ROOTLESS_UID");
 	uid_t outside;
 
-	read_map(&outside, &ret->n_ids);
+	read_map("/proc/self/gid_map", &outside, &ret->n_gids);
+	read_map("/proc/self/uid_map", &outside, &ret->n_ids);
 	ret->uid = geteuid();
 	ret->rootless = ret->uid != 0;
 	if (ret->uid != 0)

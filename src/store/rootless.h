@@ -11,9 +11,10 @@
 #include <sys/types.h>
 
 struct rootless_facts {
-	bool rootless;  /* per-user defaults apply, and overlay marks are user.* */
-	uid_t uid;      /* of the user, outside of the namespace */
-	uint64_t n_ids; /* user ids that this namespace maps */
+	bool rootless;   /* per-user defaults apply, and overlay marks are user.* */
+	uid_t uid;       /* of the user, outside of the namespace */
+	uint64_t n_ids;  /* user ids that this namespace maps */
+	uint64_t n_gids; /* group ids */
 };
 
 void rootless_facts_read(struct rootless_facts *ret);

@@ -60,13 +60,33 @@ static int remove_content(struct imbrex_store *s, int rootfd, struct tempdir **t
 	return r < 0 ? r : s->driver->ops->remove(s->driver, id, *trash, err);
 }
 
-static int layers_trash(struct imbrex_store *s, struct imbrex_error *err)
+/* A directory or file beside the records; absent is success. */
+static int remove_beside(struct imbrex_store *s, int rootfd, struct tempdir **trash, int dirfd,
+	const char *name, struct imbrex_error *err)
 {
 	AUTO_FREE char *root = format_text("%s/tmp", s->layers.dir);
+	int r;
 
 	if (!root)
 		return fail_nomem(err);
-	return s->layers_trash ? 0 : tempdir_new(s->graphfd, root, &s->layers_trash, err);
+	r = *trash ? 0 : tempdir_new(rootfd, root, trash, err);
+	if (r == 0)
+		r = tempdir_stage_deletion(*trash, dirfd, name, err);
+	return r == IMBREX_ENOENT ? 0 : r;
+}
+
+/* What callers keep with an object below the run root. */
+static int remove_run_dir(struct imbrex_store *s, const struct store_table *t, const char *name,
+	struct imbrex_error *err)
+{
+	AUTO_CLOSE int dirfd = -EBADF;
+
+	if (s->runfd < 0)
+		return 0;
+	dirfd = openat(s->runfd, t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dirfd < 0 || !exists_at(dirfd, name))
+		return 0;
+	return remove_beside(s, s->runfd, &s->run_trash, dirfd, name, err);
 }
 
 int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_error *err)
@@ -79,28 +99,22 @@ int store_trash_layer(struct imbrex_store *s, const char *id, struct imbrex_erro
 	r = remove_content(s, s->graphfd, &s->driver_trash, id, err);
 	if (r == 0 && s->imagefd >= 0)
 		r = remove_content(s, s->imagefd, &s->image_trash, id, err);
-	if (r < 0)
-		return r;
-	r = layers_trash(s, err);
-	if (r < 0)
-		return r;
-	r = tempdir_stage_deletion(s->layers_trash, s->layers.dirfd, split, err);
-	if (r < 0 && r != IMBREX_ENOENT)
-		return r;
-	r = tempdir_stage_deletion(s->layers_trash, s->layers.dirfd, id, err);
-	return r == IMBREX_ENOENT ? 0 : r;
+	if (r == 0)
+		r = remove_beside(s, s->graphfd, &s->layers_trash, s->layers.dirfd, split, err);
+	if (r == 0)
+		r = remove_beside(s, s->graphfd, &s->layers_trash, s->layers.dirfd, id, err);
+	return r;
 }
 
 int store_trash_dir(
 	struct imbrex_store *s, struct store_table *t, const char *name, struct imbrex_error *err)
 {
+	bool second = t == &s->images && s->imagefd >= 0;
 	int r;
 
-	r = layers_trash(s, err);
-	if (r < 0)
-		return r;
-	r = tempdir_stage_deletion(s->layers_trash, t->dirfd, name, err);
-	return r == IMBREX_ENOENT ? 0 : r;
+	r = remove_beside(s, second ? s->imagefd : s->graphfd,
+		second ? &s->documents_trash : &s->layers_trash, t->dirfd, name, err);
+	return r < 0 ? r : remove_run_dir(s, t, name, err);
 }
 
 static void drop_trash(struct imbrex_store *s)
@@ -108,6 +122,8 @@ static void drop_trash(struct imbrex_store *s)
 	char root[NAME_MAX];
 
 	tempdir_free(take_ptr(s->layers_trash));
+	tempdir_free(take_ptr(s->documents_trash));
+	tempdir_free(take_ptr(s->run_trash));
 	if (!s->driver_trash)
 		return;
 	tempdir_free(take_ptr(s->driver_trash));

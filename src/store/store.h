@@ -114,6 +114,8 @@ struct imbrex_store {
 	struct tempdir *driver_trash; /* lazily made; finished by release */
 	struct tempdir *image_trash;  /* the driver's in the second root */
 	struct tempdir *layers_trash;
+	struct tempdir *documents_trash; /* of images, in the second root */
+	struct tempdir *run_trash;       /* of directories below the run root */
 };
 
 enum hold_bits {
