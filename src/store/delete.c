@@ -89,7 +89,9 @@ static int delete_image(struct imbrex_store *s, const struct found *f,
 
 	if (!id)
 		return fail_nomem(err);
-	r = removal_clear_containers(s, id, /* force= */ false, err);
+	r = opts->keep_layers && opts->used_too
+		    ? 0
+		    : removal_clear_containers(s, id, /* force= */ false, err);
 	if (r < 0)
 		return r;
 	if (!opts->keep_layers && removal_plan(s, f, layers) < 0)

@@ -37,8 +37,10 @@ static int delete_one(struct plumbing *p, struct answer *a, struct imbrex_error 
 {
 	struct imbrex_delete_opts opts = {
 		.dry_run = p->flags.test,
-		/* Without a kind there are no safety checks: an image's layers stay. */
+		/* Without a kind an image is its record alone, and who uses it does not matter. */
 		.keep_layers = !p->command->kind,
+		.used_too = !p->command->kind,
+		.unmount = true,
 		.must_exist = true,
 	};
 	unsigned int kinds = p->command->kind ? p->command->kind : IMBREX_KIND_ANY;
