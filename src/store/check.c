@@ -18,6 +18,7 @@
 #include "store/content.h"
 #include "store/garbage.h"
 #include "store/layer.h"
+#include "store/tables.h"
 
 struct report {
 	struct imbrex_problem *items; /* owned */
@@ -392,9 +393,15 @@ PUBLIC int imbrex_check(struct imbrex_store *s, const struct imbrex_check_opts *
 	struct imbrex_problem **ret, size_t *ret_n, struct imbrex_error *err)
 {
 	struct findings f = { .s = s };
+	struct store_table *t;
 	size_t i;
 	int r;
 
+	for (i = 0; (t = store_tables(s, &layer_records, i)); i++)
+		store_table_distrust(t);
+	for (i = 0; (t = store_tables(s, &image_records, i)); i++)
+		store_table_distrust(t);
+	store_table_distrust(&s->containers);
 	r = check_held(&f, opts && opts->repair, err);
 	if (r == 0 && !(opts && opts->quick))
 		r = check_content(&f, err);

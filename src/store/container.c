@@ -27,16 +27,11 @@ int container_unmount_layer(struct imbrex_store *s, const char *layer, struct im
 
 bool container_by_layer(struct imbrex_store *s, const char *layer, struct found *ret)
 {
-	struct store_table *t = &s->containers;
-	ptrdiff_t i;
+	ptrdiff_t i = table_find(&s->containers.t, KEY_LAYER, layer, strlen(layer));
 
-	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i)) {
-		if (!record_is(table_at(&t->t, (size_t)i), CONTAINER_LAYER, layer))
-			continue;
-		*ret = (struct found){ .t = t, .index = (size_t)i };
-		return true;
-	}
-	return false;
+	if (i >= 0)
+		*ret = (struct found){ .t = &s->containers, .index = (size_t)i };
+	return i >= 0;
 }
 
 int container_drop(struct imbrex_store *s, size_t index, bool force, struct imbrex_error *err)

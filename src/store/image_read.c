@@ -10,24 +10,13 @@
 /* Sum of the layers' uncompressed sizes and of the documents; -1 if one is unknown. */
 static int64_t image_size(struct imbrex_store *s, const struct record *rec, size_t *ret_n_layers)
 {
-	struct json_span top = record_plain(rec, IMAGE_LAYER);
+	int64_t total = layer_chain_size(s, record_plain(rec, IMAGE_LAYER), ret_n_layers);
 	struct json_span sizes = record_raw(rec, IMAGE_BIG_DATA_SIZES);
-	struct layer_walk w;
 	struct json_span key;
 	struct json_scan scan;
-	int64_t total;
 	int64_t value;
 	int r;
 
-	layer_walk(s, top, &w);
-	for (total = top.len && !w.more ? -1 : 0; w.more; layer_walk_next(s, &w)) {
-		value = record_int(found_record(&w.at), LAYER_DIFF_SIZE, 0);
-		if (total < 0 || value < 0 || __builtin_add_overflow(total, value, &total))
-			total = -1;
-	}
-	if (w.endless)
-		total = -1;
-	*ret_n_layers = w.n;
 	if (!sizes.len || total < 0)
 		return total;
 	json_scan_init(&scan, sizes.at, sizes.len);

@@ -154,39 +154,74 @@ void layer_walk_next(struct imbrex_store *s, struct layer_walk *w)
 	w->more = w->more && !w->endless;
 }
 
+/* What layer_size_below() needs of layer_walk(), by what the index says alone. */
+static bool guess_layer(struct imbrex_store *s, struct json_span id, struct found *ret)
+{
+	struct store_table *t;
+	ptrdiff_t i = -1;
+	size_t n;
+
+	for (n = 0; i < 0 && (t = store_tables(s, &layer_records, n)); n++) {
+		i = table_guess_id(&t->t, id.at, id.len);
+		if (i >= 0)
+			*ret = (struct found){ .t = t, .index = (size_t)i, .store = n };
+	}
+	return i >= 0;
+}
+
+int64_t layer_chain_size(struct imbrex_store *s, struct json_span top, size_t *ret_n)
+{
+	int64_t total = 0;
+	struct found at;
+	bool more = guess_layer(s, top, &at);
+	size_t n;
+
+	if (top.len && !more)
+		total = -1;
+	for (n = 0; more && n <= LIMIT_IMAGE_LAYERS; n++) {
+		int64_t size = table_layer_size(&at.t->t, at.index);
+		ptrdiff_t below = table_guess_parent(&at.t->t, at.index);
+
+		if (total < 0 || size < 0 || __builtin_add_overflow(total, size, &total))
+			total = -1;
+		if (below >= 0)
+			at.index = (size_t)below;
+		else
+			more = table_is_orphan(&at.t->t, at.index) &&
+			       guess_layer(s, record_plain(found_record(&at), LAYER_PARENT), &at);
+	}
+	*ret_n = n;
+	return more ? -1 : total;
+}
+
 bool layer_child(struct imbrex_store *s, const char *id, struct found *ret)
 {
-	struct store_table *t = &s->layers;
-	ptrdiff_t i;
+	ptrdiff_t i = table_find(&s->layers.t, KEY_PARENT, id, strlen(id));
 
-	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i)) {
-		if (!record_is(table_at(&t->t, (size_t)i), LAYER_PARENT, id))
-			continue;
-		if (ret)
-			*ret = (struct found){ .t = t, .index = (size_t)i };
-		return true;
-	}
-	return false;
+	if (i >= 0 && ret)
+		*ret = (struct found){ .t = &s->layers, .index = (size_t)i };
+	return i >= 0;
 }
 
 size_t layer_count_children(struct imbrex_store *s, const char *id)
 {
-	struct store_table *t = &s->layers;
+	AUTO_FREE size_t *children = NULL;
 	size_t n = 0;
-	ptrdiff_t i;
 
-	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i))
-		n += record_is(table_at(&t->t, (size_t)i), LAYER_PARENT, id);
-	return n;
+	return table_find_all(&s->layers.t, KEY_PARENT, id, strlen(id), &children, &n) < 0
+		       ? SIZE_MAX
+		       : n;
 }
 
 bool layer_image(
 	struct imbrex_store *s, const char *id, const char *but, bool mapped, struct found *ret)
 {
 	struct store_table *t = &s->images;
+	const size_t len = strlen(id);
 	ptrdiff_t i;
 
-	for (i = table_next(&t->t, -1); i >= 0; i = table_next(&t->t, i)) {
+	for (i = table_find(&t->t, KEY_LAYER, id, len); i >= 0;
+		i = table_find_after(&t->t, KEY_LAYER, id, len, i)) {
 		const struct record *r = table_at(&t->t, (size_t)i);
 
 		if (!(mapped ? record_list_has(r, IMAGE_MAPPED_LAYERS, id)

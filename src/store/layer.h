@@ -22,6 +22,9 @@ struct layer_walk {
 };
 void layer_walk(struct imbrex_store *s, struct json_span top, struct layer_walk *w);
 void layer_walk_next(struct imbrex_store *s, struct layer_walk *w);
+/* Sum of the sizes of a chain, and its length, to be shown: records are not looked at. -1: unknown,
+ * or more layers than an image can have. */
+int64_t layer_chain_size(struct imbrex_store *s, struct json_span top, size_t *ret_n);
 /* A layer of our own stands on it: which (ret may be NULL), and how many. */
 bool layer_child(struct imbrex_store *s, const char *id, struct found *ret);
 size_t layer_count_children(struct imbrex_store *s, const char *id);

@@ -230,6 +230,9 @@ struct record *table_at(struct table *t, size_t number);
 
 /* The first record that carries the key, or -1. */
 ptrdiff_t table_find(struct table *t, enum index_key kind, const char *key, size_t len);
+/* The same among those behind a number. */
+ptrdiff_t table_find_after(
+	struct table *t, enum index_key kind, const char *key, size_t len, ptrdiff_t after);
 ptrdiff_t table_find_id(struct table *t, const char *id, size_t len);
 ptrdiff_t table_find_name(struct table *t, const char *name);
 /* The one record whose id begins so: number, -1 none, -2 several. */
@@ -239,11 +242,14 @@ int table_find_all(struct table *t, enum index_key kind, const char *key, size_t
 	size_t *ret_n) MUST_CHECK;
 
 /*
- * Of layers, what need not be exact because it is only shown: number of the layer below or -1, and
- * diff-size, 0 if not recorded. Costs nothing where table_at() may have to read.
+ * By what the index says alone, where table_at() may have to read: for what is only shown. A layer
+ * by its id; the layer below a layer, -1 if it has none or is an orphan: its parent was not in the
+ * table before it; diff-size, 0 if not recorded.
  */
-ptrdiff_t table_parent(struct table *t, size_t number);
-int64_t table_layer_size(struct table *t, size_t number);
+ptrdiff_t table_guess_id(struct table *t, const char *id, size_t len);
+ptrdiff_t table_guess_parent(const struct table *t, size_t number);
+bool table_is_orphan(const struct table *t, size_t number);
+int64_t table_layer_size(const struct table *t, size_t number);
 /* Whether some layer is marked incomplete. */
 bool table_has_incomplete(const struct table *t);
 

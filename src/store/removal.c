@@ -15,16 +15,16 @@ int removal_clear_containers(
 	struct imbrex_store *s, const char *image, bool force, struct imbrex_error *err)
 {
 	struct table *t = &s->containers.t;
-	ptrdiff_t i;
+	AUTO_FREE size_t *all = NULL;
+	size_t n = 0;
+	size_t i;
 	int r;
 
-	for (i = table_next(t, -1); i >= 0; i = table_next(t, i)) {
-		struct record *rec = table_at(t, (size_t)i);
-		AUTO_FREE char *container = NULL;
+	if (table_find_all(t, KEY_IMAGE, image, strlen(image), &all, &n) < 0)
+		return fail_nomem(err);
+	for (i = 0; i < n; i++) {
+		AUTO_FREE char *container = record_text(table_at(t, all[i]), CONTAINER_ID);
 
-		if (!record_is(rec, CONTAINER_IMAGE, image))
-			continue;
-		container = record_text(rec, CONTAINER_ID);
 		if (!container)
 			return fail_nomem(err);
 		if (!force) {
@@ -32,7 +32,7 @@ int removal_clear_containers(
 				"image %s is used by container %s", image, container);
 			return hint(err, r, "remove the container first, or use --force");
 		}
-		r = container_drop(s, (size_t)i, true, err);
+		r = container_drop(s, all[i], true, err);
 		if (r < 0)
 			return wrap(err, r, "container %s", container);
 	}

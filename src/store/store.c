@@ -248,6 +248,17 @@ static int check_whole(struct imbrex_store *s, unsigned int bits, struct imbrex_
 	return r;
 }
 
+/* Who is going to remove something must be sure that nobody names it, in the tables that are only
+ * read, too. What is not held, or not from an index, is proven. */
+static int prove_all(struct imbrex_store *s, struct imbrex_error *err)
+{
+	int r = table_prove(&s->layers.t, err);
+
+	if (r == 0)
+		r = table_prove(&s->images.t, err);
+	return r < 0 ? r : table_prove(&s->containers.t, err);
+}
+
 int store_hold(
 	struct imbrex_store *s, unsigned int bits, struct store_hold *ret, struct imbrex_error *err)
 {
@@ -255,6 +266,8 @@ int store_hold(
 
 	*ret = (struct store_hold){ .s = s, .bits = bits };
 	r = hold_all(s, bits, err);
+	if (r == 0 && (bits & HOLD_WRITE_ALL))
+		r = prove_all(s, err);
 	if (r == 0 && !(bits & HOLD_DAMAGED))
 		r = check_whole(s, bits, err);
 	if (r < 0)

@@ -58,6 +58,7 @@ struct store_table {
 	char *index_name;    /* owned; below INDEX_DIR of the run root; NULL: no index is kept */
 	int index_dirfd;     /* borrowed: the run root */
 	bool index_read_only;
+	bool parse_next;          /* believe no index when the table is loaded next */
 	uint64_t index_min_bytes; /* smaller tables are parsed: STORE_INDEX_MIN_BYTES */
 };
 

@@ -373,24 +373,20 @@ static int each_key(struct table *t, const struct record *rec, uint32_t number, 
 	return r;
 }
 
-/* By what the index says; a lie shows only in what is shown. */
-static uint32_t parent_of(struct table *t, struct json_span id)
+ptrdiff_t table_guess_id(struct table *t, const char *id, size_t len)
 {
 	struct index_walk walk;
 	uint64_t head = 0;
 	uint32_t number;
-	ptrdiff_t found;
 
-	if (!index_head(id.at, id.len, &head)) {
-		found = table_find_id(t, id.at, id.len);
-		return found < 0 ? 0 : (uint32_t)found + 1;
-	}
-	index_seek(&t->index, KEY_ID, id.at, id.len, &walk);
+	if (!index_head(id, len, &head))
+		return table_find_id(t, id, len);
+	index_seek(&t->index, KEY_ID, id, len, &walk);
 	while (index_step(&t->index, &walk, &number)) {
 		if (t->index.entries[number].head == head)
-			return number + 1;
+			return number;
 	}
-	return 0;
+	return -1;
 }
 
 /* What the index keeps of a record, but for its place. */
@@ -410,7 +406,7 @@ static void fill_entry(struct table *t, const struct record *rec, struct index_e
 		e->flags |= INDEX_INCOMPLETE;
 	parent = record_plain(rec, LAYER_PARENT);
 	if (parent.len)
-		e->parent = parent_of(t, parent);
+		e->parent = (uint32_t)(table_guess_id(t, parent.at, parent.len) + 1);
 	if (parent.len && !e->parent)
 		e->flags |= INDEX_ORPHAN;
 }
@@ -532,7 +528,8 @@ int table_prove(struct table *t, struct imbrex_error *err)
 
 /* ---- finding --------------------------------------------------------------------------- */
 
-ptrdiff_t table_find(struct table *t, enum index_key kind, const char *key, size_t len)
+ptrdiff_t table_find_after(
+	struct table *t, enum index_key kind, const char *key, size_t len, ptrdiff_t after)
 {
 	struct index_walk walk;
 	unsigned int n_strangers = 0;
@@ -545,7 +542,7 @@ ptrdiff_t table_find(struct table *t, enum index_key kind, const char *key, size
 	while (index_step(&t->index, &walk, &number)) {
 		bool proven = t->proven;
 
-		if (found >= 0 && (ptrdiff_t)number >= found)
+		if ((ptrdiff_t)number <= after || (found >= 0 && (ptrdiff_t)number >= found))
 			continue;
 		if (record_carries(table_at(t, number), kind, key, len))
 			found = number;
@@ -553,9 +550,14 @@ ptrdiff_t table_find(struct table *t, enum index_key kind, const char *key, size
 			distrust(t);
 		/* Parsed on the way: the walk was one through the old index. */
 		if (t->proven != proven)
-			return table_find(t, kind, key, len);
+			return table_find_after(t, kind, key, len, after);
 	}
 	return found;
+}
+
+ptrdiff_t table_find(struct table *t, enum index_key kind, const char *key, size_t len)
+{
+	return table_find_after(t, kind, key, len, -1);
 }
 
 ptrdiff_t table_find_id(struct table *t, const char *id, size_t len)
@@ -661,23 +663,21 @@ ptrdiff_t table_find_prefix(struct table *t, const char *prefix)
 	return t->proven != proven ? table_find_prefix(t, prefix) : found;
 }
 
-ptrdiff_t table_parent(struct table *t, size_t number)
+ptrdiff_t table_guess_parent(const struct table *t, size_t number)
 {
-	const struct index_entry *e;
-	struct json_span id;
+	uint32_t parent = number < t->index.c.n_entries ? t->index.entries[number].parent : 0;
 
-	if (number >= t->index.c.n_entries)
+	if (!parent || parent > t->index.c.n_entries || !t->index.entries[parent - 1].len)
 		return -1;
-	e = &t->index.entries[number];
-	if (e->parent && e->parent <= t->index.c.n_entries && t->index.entries[e->parent - 1].len)
-		return (ptrdiff_t)e->parent - 1;
-	if (!e->parent && !(e->flags & INDEX_ORPHAN))
-		return -1;
-	id = record_plain(table_at(t, number), LAYER_PARENT);
-	return table_find_id(t, id.at, id.len);
+	return (ptrdiff_t)parent - 1;
 }
 
-int64_t table_layer_size(struct table *t, size_t number)
+bool table_is_orphan(const struct table *t, size_t number)
+{
+	return number < t->index.c.n_entries && (t->index.entries[number].flags & INDEX_ORPHAN);
+}
+
+int64_t table_layer_size(const struct table *t, size_t number)
 {
 	return number < t->index.c.n_entries ? t->index.entries[number].size : 0;
 }

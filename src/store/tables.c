@@ -117,7 +117,7 @@ static int name_index(
 void store_table_distrust(struct store_table *t)
 {
 	t->loaded = false;
-	t->index_min_bytes = UINT64_MAX;
+	t->parse_next = true;
 }
 
 /* ---- loading --------------------------------------------------------------------------- */
@@ -238,13 +238,14 @@ static int reload(struct store_table *t, struct imbrex_error *err)
 		r = lend_file(t, (enum record_place)place, err);
 	}
 	stamped = r == 0 && stamp_table(t, /* lent= */ true, &stamp);
-	if (!stamped || !load_index(t, &stamp)) {
+	if (!stamped || t->parse_next || !load_index(t, &stamp)) {
 		for (place = 0; r == 0 && place < N_PLACES; place++)
 			r = parse_file(t, (enum record_place)place, err);
 		if (r == 0 && stamped)
 			keep_index(t, &stamp);
 	}
 	t->loaded = r == 0;
+	t->parse_next = false;
 	return r;
 }
 

@@ -28,7 +28,7 @@ int store_table_move_lock(struct store_table *t, const struct table_home *home,
 /* Name directory and lock of a table ("layers", "layers.lock"), making them unless read-only. */
 int store_table_open(struct store_table *t, const struct table_home *home, const char *kind,
 	const char *lock_name, enum lock_rank rank, struct imbrex_error *err) MUST_CHECK;
-/* Read every record anew, and believe no index any more. */
+/* At the next hold, read every record and believe no index. */
 void store_table_distrust(struct store_table *t);
 void store_table_close(struct store_table *t);
 /* Read the files again if they are not what is in memory. The caller holds the lock, if any. */
