@@ -200,6 +200,9 @@ struct driver_ops {
 	/* Structural check of one layer against its parent; problems appended as lines to ret. */
 	int (*check)(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
 		struct imbrex_error *err);
+	/* Give up what open() or mount() set up and nothing needs while no layer is mounted; the
+	 * next mount() sets it up again. NULL: there is nothing. */
+	int (*retire)(struct driver *d, struct imbrex_error *err);
 	/* "Key=Value" facts for `info`, appended to ret. */
 	int (*status)(struct driver *d, struct strv *ret, struct imbrex_error *err);
 	/* Whose a path is, that is relative to the driver's directory in graphroot. */

@@ -337,6 +337,7 @@ const struct driver_ops overlay_ops = {
 	.shifts = overlay_shifts,
 	.mount = overlay_mount,
 	.unmount = overlay_unmount,
+	.retire = overlay_retire,
 	.open_file = overlay_open_file,
 	.diff = overlay_diff,
 	.changes = overlay_changes,

@@ -333,6 +333,23 @@ static int enter_home(struct overlay *o, bool make, struct imbrex_error *err)
 	return 0;
 }
 
+/* The bind mount of the home goes. The fd that we hold led into it. */
+int overlay_retire(struct driver *d, struct imbrex_error *err)
+{
+	struct overlay *o = overlay_of(d);
+	struct overlay_home *home = &o->homes[0];
+	int r;
+
+	if (o->options.skip_mount_home || o->config.read_only)
+		return 0;
+	if (is_mount_point(AT_FDCWD, home->path) > 0) {
+		r = unmount_at(AT_FDCWD, home->path, true, err);
+		if (r < 0)
+			return r;
+	}
+	return enter_home(o, /* make= */ false, err);
+}
+
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err)
 {

@@ -71,6 +71,30 @@ PUBLIC int imbrex_store_info(struct imbrex_store *s, char ***ret, struct imbrex_
 	return 0;
 }
 
+PUBLIC int imbrex_store_status(struct imbrex_store *s, char ***ret, struct imbrex_error *err)
+{
+	AUTO_STRV lines = { 0 };
+	char **taken;
+	int r;
+
+	r = s->driver->ops->status(s->driver, &lines, err);
+	if (r < 0)
+		return r;
+	taken = strings_take(&lines);
+	if (!taken)
+		return fail_nomem(err);
+	*ret = taken;
+	return 0;
+}
+
+PUBLIC const char *const *imbrex_store_driver_options(const struct imbrex_store *s)
+{
+	static const char *const none[] = { NULL };
+
+	return s->config.driver_options.n ? (const char *const *)s->config.driver_options.items
+					  : none;
+}
+
 /* ---- inspect --------------------------------------------------------------------------- */
 
 static int inspect_text(
