@@ -329,17 +329,15 @@ static void json_newline(struct json_out *j)
 void json_string(FILE *f, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
-	const char *plain;
 	size_t len;
 
 	(void)fputc('"', f);
 	for (; *s; s += len) {
 		/* Most text is ASCII without anything to escape: whole runs of it at once. */
-		plain = (const char *)s;
-		len = strspn(plain, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    " -_.:/@+=,;()[]{}'#");
+		for (len = 0; s[len] >= ' ' && s[len] < 0x7f && s[len] != '"' && s[len] != '\\';)
+			len++;
 		if (len) {
-			(void)fwrite(plain, 1, len, f);
+			(void)fwrite(s, 1, len, f);
 			continue;
 		}
 		len = utf8_len(s);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "json/write.h"
 #include "os/atomic.h"
@@ -25,6 +26,7 @@ void store_mounts_forget(struct imbrex_store *s)
 	free(s->mounts);
 	s->mounts = NULL;
 	s->n_mounts = 0;
+	map_free(take_ptr(s->mounts_by_id));
 }
 
 static int add_mount(struct imbrex_store *s, char *id, char *path, int count)
@@ -35,10 +37,17 @@ static int add_mount(struct imbrex_store *s, char *id, char *path, int count)
 
 	if (!id || !path)
 		return -ENOMEM;
-	mounts = reallocarray(s->mounts, s->n_mounts + 1, sizeof(*mounts));
-	if (!mounts)
+	/* Room doubles whenever the number is a power of two. */
+	if (!(s->n_mounts & (s->n_mounts - 1))) {
+		mounts = reallocarray(s->mounts, s->n_mounts * 2 + 1, sizeof(*mounts));
+		if (!mounts)
+			return -ENOMEM;
+		s->mounts = mounts;
+	}
+	/* Of two entries of one layer the first counts. */
+	if (s->mounts_by_id && map_add(s->mounts_by_id, id, strlen(id),
+				       (void *)(uintptr_t)(s->n_mounts + 1)) == -ENOMEM)
 		return -ENOMEM;
-	s->mounts = mounts;
 	s->mounts[s->n_mounts++] = (struct mount_record){
 		.id = take_ptr(owned_id), .path = take_ptr(owned_path), .count = count
 	};
@@ -92,6 +101,9 @@ int store_mounts_load(struct imbrex_store *s, struct imbrex_error *err)
 		return 0;
 	if (r < 0)
 		return r;
+	s->mounts_by_id = map_new();
+	if (!s->mounts_by_id)
+		return fail_nomem(err);
 	json_scan_init(&scan, text.data, text.len);
 	r = json_scan_null(&scan, err);
 	if (r == 0)
@@ -105,8 +117,14 @@ int store_mounts_load(struct imbrex_store *s, struct imbrex_error *err)
 
 struct mount_record *store_mount_find(struct imbrex_store *s, const char *id)
 {
+	void *found;
 	size_t i;
 
+	if (s->mounts_by_id) {
+		if (!map_get(s->mounts_by_id, id, strlen(id), &found))
+			return NULL;
+		return &s->mounts[(uintptr_t)found - 1];
+	}
 	for (i = 0; i < s->n_mounts; i++) {
 		if (str_eq(s->mounts[i].id, id))
 			return &s->mounts[i];
@@ -178,6 +196,7 @@ int store_mount_set(struct imbrex_store *s, const char *id, const char *path, in
 		free(m->path);
 		memmove(m, m + 1, (size_t)(s->mounts + s->n_mounts - (m + 1)) * sizeof(*m));
 		s->n_mounts--;
+		map_free(take_ptr(s->mounts_by_id)); /* places have changed */
 	} else if (r == 0 && count > 0) {
 		if (add_mount(s, take_ptr(own_id), take_ptr(own_path), count) < 0)
 			r = fail_nomem(err);

@@ -112,6 +112,7 @@ struct imbrex_store {
 	char *run_layers_dir;        /* owned; "overlay-layers" below runroot */
 	struct mount_record *mounts; /* owned; valid while layers are held */
 	size_t n_mounts;
+	struct map *mounts_by_id; /* owned; of indexes + 1 in mounts; NULL: walk */
 	struct tempdir *driver_trash; /* lazily made; finished by release */
 	struct tempdir *image_trash;  /* the driver's in the second root */
 	struct tempdir *layers_trash;
