@@ -103,16 +103,19 @@ int map_put(struct str *to, const char *key, const struct imbrex_id_map *map, si
 
 int maps_check(const struct id_maps *maps, struct imbrex_error *err)
 {
+	/* What makes a namespace needs both lists, a record does not. */
+	static const struct imbrex_id_map any = { .count = 1 };
 	struct id_maps both = *maps;
 
-	/* A list alone is checked twice: what makes a namespace needs both, a record does not. */
+	if (id_maps_empty(maps))
+		return 0;
 	if (!both.n_uids) {
-		both.uids = both.gids;
-		both.n_uids = both.n_gids;
+		both.uids = &any;
+		both.n_uids = 1;
 	}
 	if (!both.n_gids) {
-		both.gids = both.uids;
-		both.n_gids = both.n_uids;
+		both.gids = &any;
+		both.n_gids = 1;
 	}
-	return both.n_uids ? id_maps_check(&both, err) : 0;
+	return id_maps_check(&both, err);
 }
