@@ -30,6 +30,7 @@ struct overlay_shift {
 	struct overlay_clone *clones; /* owned */
 	size_t n;
 	int dir; /* owned; where those are attached that must be; -EBADF: none is */
+	int at;  /* borrowed; directory that `dir` lies in */
 };
 #define OVERLAY_SHIFT_INIT    \
 	{                     \

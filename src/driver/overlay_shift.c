@@ -65,6 +65,8 @@ void overlay_shift_done(struct overlay_shift *s)
 	}
 	free(s->clones);
 	s->clones = NULL;
+	if (s->dir >= 0)
+		(void)unlinkat(s->at, "mapped", AT_REMOVEDIR);
 	s->dir = close_fd(s->dir);
 }
 
@@ -96,6 +98,7 @@ static int attach(struct overlay_shift *s, int at, struct imbrex_error *err)
 		if (r < 0)
 			return r;
 		s->dir = r;
+		s->at = at;
 	}
 	clone_name(name, s->n - 1);
 	r = mkdir_at(s->dir, name, 0700, err);
