@@ -28,6 +28,7 @@
 
 #include "base/error.h"
 #include "base/strv.h"
+#include "driver/apply.h"
 #include "os/tempdir.h"
 #include "os/userns.h"
 #include "tree/entry_sink.h"
@@ -86,6 +87,38 @@ struct driver_change {
 /* Negative ends the walk with that status. */
 typedef int (*driver_change_fn)(
 	void *ctx, const struct driver_change *change, struct imbrex_error *err);
+
+/* What is wrong with what lies on disk. */
+enum driver_problem_kind {
+	DRIVER_PROBLEM_LINK = 1,  /* how layers name each other */
+	DRIVER_PROBLEM_ABSENT,    /* the content of a layer, all of it */
+	DRIVER_PROBLEM_DIRECTORY, /* something that mounting needs is not there, or open to others
+				   */
+	DRIVER_PROBLEM_MODIFIED,  /* an inode is not what its entry says */
+	DRIVER_PROBLEM_MISSING,   /* an entry has no inode */
+	DRIVER_PROBLEM_LEFTOVER,  /* nobody needs it */
+};
+struct driver_problem {
+	enum driver_problem_kind kind;
+	const char *path; /* in the layer's tree, after its change: "+/etc/x"; LEFTOVER and LINK of
+			     no layer: relative to graphroot; else NULL */
+	const char *text; /* one line, without the layer's name */
+};
+/* Negative ends the search with that status. */
+typedef int (*driver_problem_fn)(
+	void *ctx, const struct driver_problem *problem, struct imbrex_error *err);
+
+/* The content of one layer as a directory, and how to read it. */
+struct driver_tree {
+	int fd;                         /* owned; -EBADF: none */
+	void *view;                     /* owned by the driver: what keeps fd good; or NULL */
+	bool whole;                     /* it shows what is below the layer, too */
+	enum apply_whiteouts whiteouts; /* how deletions lie in it; APPLY_REMOVE: not at all */
+	const char *opaque_xattr;       /* static; of directories in it; NULL: none */
+	bool any_owner;                 /* chown was allowed to fail */
+	bool any_meta;                  /* force_mask: metadata is not the inodes' own */
+	bool no_devices;                /* they could not be made */
+};
 
 /* What a path below a driver's directory is. */
 struct driver_place {
@@ -197,12 +230,27 @@ struct driver_ops {
 	bool (*exists)(struct driver *d, const char *id);
 	/* Sync the directories that publish() changed, before the record names the layer. */
 	int (*sync_homes)(struct driver *d, struct imbrex_error *err);
-	/* Structural check of one layer against its parent; problems appended as lines to ret. */
-	int (*check)(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
+	/* Structural check of one layer against its parent (NULL: it has none). */
+	int (*check)(struct driver *d, const char *id, const char *parent_id, driver_problem_fn fn,
+		void *ctx, struct imbrex_error *err);
+	/*
+	 * Rebuild what check() finds: names and directories, not content; a lost directory of
+	 * content is there afterwards, empty. The parent has been repaired. Caller holds
+	 * layers.lock exclusively. EFORMAT for what cannot be rebuilt.
+	 */
+	int (*repair)(
+		struct driver *d, const char *id, const char *parent_id, struct imbrex_error *err);
+	/* What dead writers have left beside the layers, in directories of ours; with `collect` it
+	 * is removed. Caller holds layers.lock, exclusively to collect. */
+	int (*garbage)(struct driver *d, bool collect, driver_problem_fn fn, void *ctx,
 		struct imbrex_error *err);
 	/* Give up what open() or mount() set up and nothing needs while no layer is mounted; the
 	 * next mount() sets it up again. NULL: there is nothing. */
 	int (*retire)(struct driver *d, struct imbrex_error *err);
+	/* Open the content of a published layer, to compare it. From any thread. */
+	int (*tree_open)(struct driver *d, const char *id, struct driver_tree *ret,
+		struct imbrex_error *err);
+	void (*tree_close)(struct driver *d, struct driver_tree *t);
 	/* "Key=Value" facts for `info`, appended to ret. */
 	int (*status)(struct driver *d, struct strv *ret, struct imbrex_error *err);
 	/* Whose a path is, that is relative to the driver's directory in graphroot. */

@@ -187,8 +187,7 @@ static int overlay_open(
 	return 0;
 }
 
-/* Find the name in l/ of a layer that does not say it itself; "" if there is none. */
-static void search_link(
+void overlay_search_link(
 	struct overlay *o, size_t home, const char *id, char ret[OVERLAY_LINK_LEN + 1])
 {
 	int fd = openat(o->homes[home].links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -230,7 +229,7 @@ static void find_link(
 		str_eq(str_text(&target), id))
 		memcpy(ret, layer.link, OVERLAY_LINK_LEN + 1);
 	else
-		search_link(o, home, id, ret);
+		overlay_search_link(o, home, id, ret);
 }
 
 int overlay_remove(
@@ -346,6 +345,10 @@ const struct driver_ops overlay_ops = {
 	.exists = overlay_exists,
 	.sync_homes = overlay_sync_homes,
 	.check = overlay_check,
+	.repair = overlay_repair,
+	.garbage = overlay_garbage,
+	.tree_open = overlay_tree_open,
+	.tree_close = overlay_tree_close,
 	.status = overlay_status,
 	.locate = overlay_locate,
 	.holds = overlay_holds,

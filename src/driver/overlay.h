@@ -14,7 +14,9 @@
  * overlay_map.c      a layer whose owners follow another identity map
  * overlay_program.c  mounting by fuse-overlayfs
  * overlay_probe.c    what this kernel can do, cached in the run directory
- * overlay_read.c     one layer on the way out: open_file, check, status
+ * overlay_read.c     one layer on the way out: open_file, status
+ * overlay_check.c    is a layer's directory as it should be; its content as a tree
+ * overlay_repair.c   names and directories made again; what dead writers left
  * overlay_diff.c     how it differs from another: diff, changes, diff_size
  * docs/formats/overlay-layer.md says what lies on disk.
  */
@@ -136,6 +138,9 @@ int overlay_link_target(const struct overlay *o, size_t home, const char *link, 
 int overlay_repair_links(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
 /* Which of our own homes a directory is; 0 if it is none. */
 size_t overlay_home_of(const struct overlay *o, int dirfd);
+/* The name in l/ of a layer that does not say it itself; "" if there is none. */
+void overlay_search_link(
+	struct overlay *o, size_t home, const char *id, char ret[OVERLAY_LINK_LEN + 1]);
 /* A fresh random name for l/. */
 int overlay_random_link(char ret[OVERLAY_LINK_LEN + 1], struct imbrex_error *err) MUST_CHECK;
 
@@ -217,8 +222,6 @@ int overlay_lowers_of(struct overlay *o, const char *id, const struct overlay_la
 /* overlay_read.c */
 int overlay_open_file(struct driver *d, const char *id, const char *name, size_t name_len,
 	int *ret_fd, struct imbrex_error *err) MUST_CHECK;
-int overlay_check(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
-	struct imbrex_error *err) MUST_CHECK;
 int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 int overlay_metadata(
 	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
@@ -240,6 +243,25 @@ bool overlay_moves_content(const struct overlay *o);
 int overlay_locate(struct driver *d, const char *path, struct driver_place *ret,
 	struct imbrex_error *err) MUST_CHECK;
 int overlay_holds(struct driver *d, const char *id, const char *below, const char *inside,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_check.c */
+int overlay_check(struct driver *d, const char *id, const char *parent_id, driver_problem_fn fn,
+	void *ctx, struct imbrex_error *err) MUST_CHECK;
+int overlay_tree_open(struct driver *d, const char *id, struct driver_tree *ret,
+	struct imbrex_error *err) MUST_CHECK;
+void overlay_tree_close(struct driver *d, struct driver_tree *t);
+/* What `lower` must say above that parent (NULL: nothing), appended. */
+int overlay_wanted_lower(struct overlay *o, const char *parent_id, struct str *ret,
+	struct imbrex_error *err) MUST_CHECK;
+/* 1: the layer stands on a copy of its parent under other owners, as `lower` of that one shows. */
+int overlay_stands_on_template(struct overlay *o, const struct overlay_layer *layer,
+	const char *wanted, struct imbrex_error *err) MUST_CHECK;
+
+/* overlay_repair.c */
+int overlay_repair(struct driver *d, const char *id, const char *parent_id,
+	struct imbrex_error *err) MUST_CHECK;
+int overlay_garbage(struct driver *d, bool collect, driver_problem_fn fn, void *ctx,
 	struct imbrex_error *err) MUST_CHECK;
 
 static inline struct overlay *overlay_of(struct driver *d)

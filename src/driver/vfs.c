@@ -659,14 +659,56 @@ static int vfs_sync_homes(struct driver *d, struct imbrex_error *err)
 	return r < 0 ? fail_code(err, r, "sync '%s'", v->paths.items[0]) : 0;
 }
 
-static int vfs_check(struct driver *d, const char *id, const char *parent_id, struct strv *ret,
-	struct imbrex_error *err)
+static int vfs_check(struct driver *d, const char *id, const char *parent_id, driver_problem_fn fn,
+	void *ctx, struct imbrex_error *err)
 {
 	AUTO_CLOSE int fd = -EBADF;
 	struct imbrex_error why = { 0 };
 
 	fd = open_layer(vfs_of(d), id, NULL, &why);
-	return fd < 0 && strv_add(ret, why.message) < 0 ? fail_nomem(err) : 0;
+	return fd >= 0 ? 0
+		       : fn(ctx,
+				 &(struct driver_problem){
+					 .kind = DRIVER_PROBLEM_ABSENT, .text = why.message },
+				 err);
+}
+
+/* A layer is its tree and nothing else. */
+static int vfs_repair(
+	struct driver *d, const char *id, const char *parent_id, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = open_layer(vfs_of(d), id, NULL, err);
+
+	return fd < 0 ? fd : 0;
+}
+
+static int vfs_garbage(
+	struct driver *d, bool collect, driver_problem_fn fn, void *ctx, struct imbrex_error *err)
+{
+	return 0;
+}
+
+static int vfs_tree_open(
+	struct driver *d, const char *id, struct driver_tree *ret, struct imbrex_error *err)
+{
+	struct vfs *v = vfs_of(d);
+	int fd = open_layer(v, id, NULL, err);
+
+	if (fd < 0)
+		return fd;
+	*ret = (struct driver_tree){
+		.fd = fd,
+		.whole = true,
+		.whiteouts = APPLY_REMOVE,
+		.any_owner = v->ignore_chown_errors,
+		.no_devices = v->in_userns,
+	};
+	return 0;
+}
+
+static void vfs_tree_close(struct driver *d, struct driver_tree *t)
+{
+	t->fd = close_fd(t->fd);
 }
 
 static int vfs_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
@@ -753,6 +795,10 @@ const struct driver_ops vfs_ops = {
 	.exists = vfs_exists,
 	.sync_homes = vfs_sync_homes,
 	.check = vfs_check,
+	.repair = vfs_repair,
+	.garbage = vfs_garbage,
+	.tree_open = vfs_tree_open,
+	.tree_close = vfs_tree_close,
 	.status = vfs_status,
 	.locate = vfs_locate,
 	.holds = vfs_holds,
