@@ -58,6 +58,9 @@ IMBREX_API void imbrex_store_close(struct imbrex_store *s);
 IMBREX_API const char *imbrex_store_graphroot(const struct imbrex_store *s);
 IMBREX_API const char *imbrex_store_runroot(const struct imbrex_store *s);
 IMBREX_API const char *imbrex_store_driver(const struct imbrex_store *s);
+/* Which table of those that were last read is damaged, and how; what is whole of it was read.
+ * NULL: none. The store's, until its next use. */
+IMBREX_API const char *imbrex_store_damage(struct imbrex_store *s);
 /* Driver options in force, "overlay.mountopt=nodev", NULL terminated; the store's. */
 IMBREX_API const char *const *imbrex_store_driver_options(const struct imbrex_store *s);
 

@@ -139,9 +139,12 @@ int cli_mark_userns(unsigned int uid, unsigned int gid, struct imbrex_error *err
 /* Open the store that the global options name, entering a user namespace if that is needed. */
 int cli_open_store(struct cli *c, struct imbrex_store **ret, struct imbrex_error *err) MUST_CHECK;
 
+/* Close it (NULL is fine), saying what was found damaged in it on the way. */
+void cli_close_store(struct imbrex_store *s);
+
 static inline void cleanup_store(struct imbrex_store **s)
 {
-	imbrex_store_close(*s);
+	cli_close_store(*s);
 }
 #define AUTO_STORE __attribute__((cleanup(cleanup_store))) struct imbrex_store
 

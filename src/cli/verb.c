@@ -255,3 +255,14 @@ int cli_open_store(struct cli *c, struct imbrex_store **ret, struct imbrex_error
 		imbrex_store_driver(*ret));
 	return 0;
 }
+
+void cli_close_store(struct imbrex_store *s)
+{
+	const char *damage = s ? imbrex_store_damage(s) : NULL;
+	AUTO_STR clean = STR_INIT(2048);
+
+	if (damage && out_clean(&clean, damage) == 0)
+		(void)fprintf(
+			stderr, "imbrex: warning: the store is damaged: %s\n", str_text(&clean));
+	imbrex_store_close(s);
+}

@@ -100,8 +100,8 @@ enum driver_problem_kind {
 };
 struct driver_problem {
 	enum driver_problem_kind kind;
-	const char *path; /* in the layer's tree, after its change: "+/etc/x"; LEFTOVER and LINK of
-			     no layer: relative to graphroot; else NULL */
+	const char *path; /* in the layer's tree, after its change: "+/etc/x"; LEFTOVER: absolute;
+			     else NULL */
 	const char *text; /* one line, without the layer's name */
 };
 /* Negative ends the search with that status. */

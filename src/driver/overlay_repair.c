@@ -59,57 +59,60 @@ static int repair_dirs(int dir, bool has_parent, struct imbrex_error *err)
 	return r;
 }
 
-static bool leads_here(struct overlay *o, const char *link, const char *id)
+static bool leads_here(struct overlay *o, size_t home, const char *link, const char *id)
 {
 	AUTO_STR target = STR_INIT(LIMIT_NAME_BYTES);
 
-	return overlay_link_target(o, 0, link, &target, NULL) == 0 && str_eq(str_text(&target), id);
+	return overlay_link_target(o, home, link, &target, NULL) == 0 && str_eq(str_text(&target), id);
 }
 
 /* Does the name in l/ belong to another layer, which says so itself? */
-static bool is_taken(struct overlay *o, const char *link, const char *id)
+static bool is_taken(struct overlay *o, size_t home, const char *link, const char *id)
 {
 	AUTO_OVERLAY_LAYER other = OVERLAY_LAYER_INIT;
 	AUTO_STR target = STR_INIT(LIMIT_NAME_BYTES);
 
-	if (overlay_link_target(o, 0, link, &target, NULL) < 0 || str_eq(str_text(&target), id))
+	if (overlay_link_target(o, home, link, &target, NULL) < 0 || str_eq(str_text(&target), id))
 		return false;
 	return overlay_layer_open(o, str_text(&target), &other, NULL) == 0;
 }
 
-static int put_link(struct overlay *o, const char *link, const char *id, struct imbrex_error *err)
+static int put_link(
+	struct overlay *o, size_t home, const char *link, const char *id, struct imbrex_error *err)
 {
+	int links = o->homes[home].links;
 	AUTO_FREE char *target = format_text("../%s/diff", id);
 
 	if (!target)
 		return fail_nomem(err);
-	if (leads_here(o, link, id))
+	if (leads_here(o, home, link, id))
 		return 0;
-	if (exists_at(o->links, link)) {
-		int r = remove_tree_at(o->links, link, err);
+	if (exists_at(links, link)) {
+		int r = remove_tree_at(links, link, err);
 
 		if (r < 0)
 			return r;
 	}
-	if (symlinkat(target, o->links, link) < 0)
+	if (symlinkat(target, links, link) < 0)
 		return fail_errno(err, "make link 'l/%s'", link);
 	return 0;
 }
 
-static int repair_link(struct overlay *o, const char *id, int dir, char ret[OVERLAY_LINK_LEN + 1],
-	struct imbrex_error *err)
+static int repair_link(struct overlay *o, size_t home, const char *id, int dir,
+	char ret[OVERLAY_LINK_LEN + 1], struct imbrex_error *err)
 {
 	AUTO_STR have = STR_INIT(LIMIT_NAME_BYTES);
 	bool good;
 	int r;
 
 	good = read_file_at(dir, "link", LIMIT_NAME_BYTES, &have, NULL) == 0 &&
-	       overlay_is_link_name(str_text(&have), have.len) && !is_taken(o, str_text(&have), id);
+	       overlay_is_link_name(str_text(&have), have.len) &&
+	       !is_taken(o, home, str_text(&have), id);
 	ret[0] = 0;
 	if (good)
 		memcpy(ret, have.data, OVERLAY_LINK_LEN + 1);
 	else
-		overlay_search_link(o, id, ret);
+		overlay_search_link(o, home, id, ret);
 	if (!ret[0]) {
 		r = overlay_random_link(ret, err);
 		if (r < 0)
@@ -123,7 +126,7 @@ static int repair_link(struct overlay *o, const char *id, int dir, char ret[OVER
 		if (r < 0)
 			return r;
 	}
-	return put_link(o, ret, id, err);
+	return put_link(o, home, ret, id, err);
 }
 
 static int repair_lower(struct overlay *o, const char *id, const char *parent_id,
@@ -168,12 +171,12 @@ int overlay_repair(
 	r = overlay_layer_open(o, id, &layer, err);
 	if (r < 0)
 		return r;
-	if (layer.home != 0 || o->config.read_only)
+	if (layer.home >= o->n_own || o->config.read_only)
 		return fail(err, IMBREX_EPERM, "it lies in a store that is only read");
 	overlay_stop_reading(o);
 	r = repair_dirs(layer.fd, parent_id != NULL, err);
 	if (r == 0)
-		r = repair_link(o, id, layer.fd, link, err);
+		r = repair_link(o, layer.home, id, layer.fd, link, err);
 	if (r == 0)
 		r = repair_lower(o, id, parent_id, &layer, err);
 	return r;
@@ -183,6 +186,7 @@ int overlay_repair(
 
 struct sweep {
 	struct overlay *o;
+	size_t home; /* that is being swept */
 	bool collect;
 	driver_problem_fn fn;
 	void *ctx;
@@ -192,7 +196,7 @@ struct sweep {
 static int PRINTF_LIKE(4, 5)
 	report(struct sweep *s, const char *path, struct imbrex_error *err, const char *fmt, ...)
 {
-	AUTO_FREE char *about = format_text("overlay/%s", path);
+	AUTO_FREE char *about = format_text("%s/%s", s->o->homes[s->home].path, path);
 	AUTO_STR text = STR_INIT(2048);
 	va_list ap;
 	int r;
@@ -275,8 +279,8 @@ static int sweep_link(struct sweep *s, const char *name, struct imbrex_error *er
 		return fail_nomem(err);
 	if (!overlay_is_link_name(name, strlen(name)))
 		return 0;
-	r = overlay_link_target(s->o, 0, name, &id, &why);
-	if (r == 0 && exists_at(s->o->homes[0].fd, str_text(&id)))
+	r = overlay_link_target(s->o, s->home, name, &id, &why);
+	if (r == 0 && exists_at(s->o->homes[s->home].fd, str_text(&id)))
 		return 0;
 	if (r < 0 && r != IMBREX_EFORMAT)
 		return 0;
@@ -284,7 +288,7 @@ static int sweep_link(struct sweep *s, const char *name, struct imbrex_error *er
 	if (r < 0 || strv_has(&s->named, path))
 		return r;
 	if (s->collect) {
-		r = remove_tree_at(s->o->links, name, err);
+		r = remove_tree_at(s->o->homes[s->home].links, name, err);
 		if (r < 0)
 			return r;
 	}
@@ -298,7 +302,7 @@ static int sweep_links(struct sweep *s, struct imbrex_error *err)
 	size_t i;
 	int r;
 
-	r = read_dir(s->o->homes[0].fd, "l", &names, err);
+	r = read_dir(s->o->homes[s->home].fd, "l", &names, err);
 	for (i = 0; r == 0 && i < names.n; i++)
 		r = sweep_link(s, names.items[i], err);
 	return r;
@@ -326,8 +330,8 @@ static int is_dead(int staging, const char *name)
 static int sweep_staging(struct sweep *s, struct imbrex_error *err)
 {
 	AUTO_STRV names = { 0 };
-	AUTO_CLOSE int fd = openat(
-		s->o->homes[0].fd, "staging", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int fd = openat(s->o->homes[s->home].fd, "staging",
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	size_t i;
 	int r;
 
@@ -355,8 +359,8 @@ static int sweep_staging(struct sweep *s, struct imbrex_error *err)
 static int sweep_temporaries(struct sweep *s, const char *dir, struct imbrex_error *err)
 {
 	AUTO_STRV names = { 0 };
-	AUTO_CLOSE int fd =
-		openat(s->o->homes[0].fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int fd = openat(
+		s->o->homes[s->home].fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	size_t i;
 	int r;
 
@@ -378,25 +382,33 @@ static int sweep_temporaries(struct sweep *s, const char *dir, struct imbrex_err
 	return r;
 }
 
+static int sweep_home(struct sweep *s, const struct strv *ids, struct imbrex_error *err)
+{
+	size_t i;
+	int r;
+
+	r = s->o->homes[s->home].links >= 0 ? sweep_links(s, err) : 0;
+	if (r == 0)
+		r = sweep_staging(s, err);
+	if (r == 0)
+		r = sweep_temporaries(s, ".", err);
+	if (r == 0)
+		r = sweep_temporaries(s, "l", err);
+	for (i = 0; r == 0 && i < ids->n; i++)
+		r = sweep_temporaries(s, ids->items[i], err);
+	return r;
+}
+
 int overlay_garbage(
 	struct driver *d, bool collect, driver_problem_fn fn, void *ctx, struct imbrex_error *err)
 {
 	struct sweep s = { .o = overlay_of(d), .collect = collect, .fn = fn, .ctx = ctx };
 	AUTO_STRV ids = { 0 };
-	size_t i;
 	int r;
 
-	r = s.o->links >= 0 ? sweep_links(&s, err) : 0;
-	if (r == 0)
-		r = sweep_staging(&s, err);
-	if (r == 0)
-		r = sweep_temporaries(&s, ".", err);
-	if (r == 0)
-		r = sweep_temporaries(&s, "l", err);
-	if (r == 0)
-		r = overlay_ops.list(d, &ids, err);
-	for (i = 0; r == 0 && i < ids.n; i++)
-		r = sweep_temporaries(&s, ids.items[i], err);
+	r = overlay_ops.list(d, &ids, err);
+	for (; r == 0 && s.home < s.o->n_own; s.home++)
+		r = sweep_home(&s, &ids, err);
 	strv_done(&s.named);
 	return r;
 }

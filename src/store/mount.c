@@ -83,6 +83,15 @@ static bool is_mounted(const struct mount_record *m)
 	return is_mount_point(AT_FDCWD, m->path) > 0;
 }
 
+bool store_mount_is_real(const struct imbrex_store *s, const struct mount_record *m)
+{
+	const char *name = strrchr(m->path, '/');
+
+	if (str_eq(s->driver->ops->name, "vfs"))
+		return name && str_eq(name + 1, m->id);
+	return is_mounted(m);
+}
+
 static int mount_layer(struct imbrex_store *s, const char *layer, bool read_only, bool is_volatile,
 	const struct imbrex_mount_opts *opts, char **ret_path, struct imbrex_error *err)
 {

@@ -532,6 +532,7 @@ PUBLIC void imbrex_store_close(struct imbrex_store *s)
 	if (!s)
 		return;
 	store_mounts_forget(s);
+	free(s->damage);
 	store_additional_close(s);
 	store_table_close(&s->containers);
 	store_table_close(&s->images);
@@ -555,6 +556,24 @@ PUBLIC const char *imbrex_store_graphroot(const struct imbrex_store *s)
 PUBLIC const char *imbrex_store_runroot(const struct imbrex_store *s)
 {
 	return s->config.runroot;
+}
+
+PUBLIC const char *imbrex_store_damage(struct imbrex_store *s)
+{
+	const struct store_table *const tables[] = { &s->layers, &s->images, &s->containers };
+	const struct table_damage *damage;
+	const char *file;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(tables); i++) {
+		damage = table_damage(tables[i], &file);
+		if (!damage)
+			continue;
+		free(s->damage);
+		s->damage = format_text("%s/%s: %s", tables[i]->dir, file, damage->why);
+		return s->damage;
+	}
+	return NULL;
 }
 
 PUBLIC const char *imbrex_store_driver(const struct imbrex_store *s)

@@ -118,6 +118,7 @@ struct imbrex_store {
 	struct tempdir *layers_trash;
 	struct tempdir *documents_trash; /* of images, in the second root */
 	struct tempdir *run_trash;       /* of directories below the run root */
+	char *damage; /* owned; what imbrex_store_damage() last said */
 };
 
 enum hold_bits {
@@ -178,6 +179,9 @@ int store_trash_dir(struct imbrex_store *s, struct store_table *t, const char *n
 
 /* mountpoints.json; the caller holds layers (exclusively to change). */
 struct mount_record *store_mount_find(struct imbrex_store *s, const char *id);
+/* Is something mounted where the book says, as far as this mount namespace shows? Where nothing is
+ * ever mounted: does the path fit the layer? */
+bool store_mount_is_real(const struct imbrex_store *s, const struct mount_record *m);
 int store_mounts_load(struct imbrex_store *s, struct imbrex_error *err) MUST_CHECK;
 /* Set the count of a layer (0 drops it) and save. */
 int store_mount_set(struct imbrex_store *s, const char *id, const char *path, int count,

@@ -149,39 +149,42 @@ def step(words, status, *texts):
 
 
 DAMAGED = "hint: the file is damaged; nothing was changed"
+WARNED = "warning: the store is damaged: "
 
 
 # layers.json
 
-@case(step("images", 1, "D-layers/layers.json: byte ", "the text ends", DAMAGED),
-      step("tag one:1 two:1", 0),  # needs no layers
-      step("rmi -f one:1", 1, "the text ends"), step("check", 1, "the text ends"))
+@case(step("images", 0, WARNED, "D-layers/layers.json: byte ", "the text ends"),
+      step("layers", 0, WARNED), step("tag one:1 two:1", 0),  # needs no layers
+      step("rmi -f one:1", 1, "the text ends", DAMAGED), step("check", 1, "the text ends"),
+      step("gc", 1, DAMAGED))
 def layers_cut_short(s):
     s.write("D-layers/layers.json", s.read("D-layers/layers.json")[:300])
 
 
-@case(step("layers", 1, "layers.json: byte 0: ", DAMAGED), step("create one:1", 1, "byte 0: "))
+@case(step("layers", 0, WARNED, "layers.json: byte 0: "), step("create one:1", 1, "byte 0: "))
 def layers_no_json(s):
     s.write("D-layers/layers.json", b"\x7fELF\0\0\0" * 100)
 
 
-@case(step("layers", 1, "layers.json: byte 0: ", DAMAGED))
+@case(step("layers", 0, WARNED, "layers.json: byte 0: "), step("pull x", 1), step("gc", 1, DAMAGED))
 def layers_no_list(s):
     s.write("D-layers/layers.json", '{"id":"x"}')
 
 
-@case(step("layers", 1, "layers.json: byte ", "64"))
+@case(step("layers", 0, WARNED, "layers.json: byte ", "64"), step("create one:1", 1, DAMAGED))
 def layers_nested_deep(s):
     s.write("D-layers/layers.json", '[{"id":"x","flags":' + "[" * 200000 + "]" * 200000 + "}]")
 
 
 @case(step("layers", 0), step("mount one:1", 1, f"mount one:1: layer ", "is not in the store"),
-      step("check", 1, "its layer ", "is missing", "no layer record names it"))
+      step("check", 1, "its layer ", "is missing", "the file is empty, as after a power cut"),
+      step("gc", 0), step("check", 1, "its layer "))
 def layers_empty_file(s):
     s.write("D-layers/layers.json", "")
 
 
-@case(step("layers", 1, "'layers.json' is larger than 536870912 bytes"))
+@case(step("layers", 1, "layers.json: ", "536870912"))
 def layers_too_big(s):
     with open(s.path("D-layers/layers.json"), "r+b") as f:
         f.truncate(600 << 20)
@@ -205,8 +208,8 @@ def layers_a_directory(s):
     os.mkdir(s.path("D-layers/layers.json"))
 
 
-@case(step("layers --json", 0), step("check", 1, "the id is not 64 hex digits"),
-      step("check --repair", 1, "the id is not 64 hex digits"), step("gc", 0),
+@case(step("layers --json", 0), step("check", 1, "the id cannot be a layer's"),
+      step("check --repair", 1, "the id cannot be a layer's"), step("gc", 0),
       step("images", 0), step("df", 0))
 def layer_id_leads_out(s):
     for bad in ("../../outside", "..", "/", "../../../outside/dir", "a/b", "l", "", "\0x"):
@@ -214,7 +217,7 @@ def layer_id_leads_out(s):
             {"id": bad, "created": "2020-01-01T00:00:00Z"}))
 
 
-@case(step("check", 1, "the id is not 64 hex digits"), step("rm c", 0), step("images", 0))
+@case(step("check", 1, "the id cannot be a layer's"), step("rm c", 0), step("images", 0))
 def container_layer_leads_out(s):
     s.records("layers", lambda r: r.append({"id": "../../outside",
                                             "created": "2020-01-01T00:00:00Z"}))
@@ -286,13 +289,13 @@ def members_of_the_future(s):
 
 # images.json and documents
 
-@case(step("images", 1, "images.json: byte ", "the text ends", DAMAGED),
-      step("run one:1 /x", 125, "images.json"), step("ps", 1, "images.json"))
+@case(step("images", 0, WARNED, "images.json: byte ", "the text ends"),
+      step("tag one:1 two:1", 1, DAMAGED), step("ps", 0), step("mount c", 0), step("umount c", 0))
 def images_cut_short(s):
     s.write("D-images/images.json", s.read("D-images/images.json")[:-20])
 
 
-@case(step("images", 0), step("check", 1, "the id is not 64 hex digits"),
+@case(step("images", 0), step("check", 1, "the id cannot be an image's"),
       step("inspect --document=manifest bad:1", 1, "is no id"), step("rmi bad:1", 0))
 def image_id_leads_out(s):
     s.records("images", lambda r: r.append(
@@ -321,7 +324,7 @@ def document_a_fifo(s):
     s.fifo(s.document("manifest"))
 
 
-@case(step("run one:1 /x", 125, "sha256:", "is larger than 8388608 bytes"),
+@case(step("run one:1 /x", 125, "sha256:", "8388608 bytes"),
       step("check", 1, "bytes, not"))
 def config_too_big(s):
     with open(s.path(s.document("sha256:" + s.image)), "r+b") as f:
@@ -361,7 +364,8 @@ def image_names_hostile(s):
 
 # containers.json
 
-@case(step("ps", 1, "containers.json: byte ", DAMAGED), step("images", 0))
+@case(step("ps", 0, WARNED, "containers.json: byte "), step("images", 0),
+      step("create one:1", 1, DAMAGED), step("rmi -f one:1", 1, DAMAGED), step("gc", 1, DAMAGED))
 def containers_cut_short(s):
     s.write("D-containers/containers.json", s.read("D-containers/containers.json")[:50])
 
@@ -377,7 +381,7 @@ def container_layer_missing(s):
     s.records("containers", lambda r: r[0].update(layer=FAKE))
 
 
-@case(step("ps", 0), step("check", 1, "the id is not 64 hex digits"), step("rm bad", 0))
+@case(step("ps", 0), step("check", 1, "the id cannot be a container's"), step("rm bad", 0))
 def container_id_leads_out(s):
     s.records("containers", lambda r: r.append(
         {"id": "../../outside", "names": ["bad"], "image": s.image, "layer": "../../outside",
@@ -407,7 +411,8 @@ def mounts_elsewhere_removed(s):
     s.mounts(json.dumps([{"id": s.upper, "path": "/proc", "count": 1}]))
 
 
-@case(step("ps", 0), step("mount c", 0), step("umount c", 0), step("check", 0))
+@case(step("ps", 0), step("mount c", 0), step("umount c", 0),
+      step("check", 1, "of a layer that is not there"))
 def mounts_of_strangers(s):
     s.mounts(json.dumps([{"id": "../../outside", "path": s.outside, "count": 1},
                          {"id": FAKE, "path": s.outside, "count": 2 ** 40},
@@ -461,7 +466,9 @@ def root_a_file(s):
         f.write("x")
 
 
-@case(step("gc", 1, "tempdirs': open lock file 'lock-3': "), step("check", 0))
+@case(step("gc", 0, "temp-dir-3: cannot be looked at: open lock file 'lock-3': ",
+           "temp-dir-2: its owner died"), step("check", 1, "cannot be looked at"),
+      step("gc", 0, "cannot be looked at"))
 def temporary_directories_lead_out(s):
     for root in ("D-layers/tmp", "overlay/tempdirs" if DRIVER == "overlay" else "vfs/tempdirs"):
         os.makedirs(s.path(root), exist_ok=True)
@@ -472,7 +479,7 @@ def temporary_directories_lead_out(s):
         s.link(root + "/lock-3", s.outside + "/file")
 
 
-@case(step("gc", 1, "tmp"), step("images", 0))
+@case(step("gc", 0, "D-layers/tmp: cannot be looked at"), step("images", 0))
 def temporary_root_leads_out(s):
     os.makedirs(s.outside + "/temp-dir-1")
     s.link("D-layers/tmp", s.outside)
@@ -732,7 +739,8 @@ def run_step(s, words, status, texts, limit_kb):
         if expand(text, s) not in said:
             wrong.append(f"does not say '{expand(text, s)}'")
     if p.returncode == 1 and words[0] != "check" and len(
-            [x for x in err.splitlines() if not x.startswith("hint: ")]) != 1:
+            [x for x in err.splitlines() if not x.startswith("hint: ")
+             and ": warning: " not in x]) != 1:
         wrong.append("not one line of message")
     if time.monotonic() - began > SECONDS / 2:
         wrong.append("slow")
