@@ -500,6 +500,33 @@ static int expand(const char *text, uid_t uid, struct str *ret)
 	return 0;
 }
 
+/* "/a/./b//../c" -> "/a/c", in place and by its words alone, as peers have it; NULL stays NULL. */
+static char *clean_path(char *path)
+{
+	char *to = path;
+	const char *at = path;
+	size_t len;
+
+	while (at && *at) {
+		at += strspn(at, "/");
+		len = strcspn(at, "/");
+		if (len == 2 && at[0] == '.' && at[1] == '.') {
+			while (to > path && *--to != '/')
+				;
+		} else if (len && !(len == 1 && *at == '.')) {
+			*to++ = '/';
+			memmove(to, at, len);
+			to += len;
+		}
+		at += len;
+	}
+	if (path && to == path)
+		*to++ = '/';
+	if (path)
+		*to = '\0';
+	return path;
+}
+
 /* Absolute, with links resolved as far as the path exists. */
 static char *settle(const char *path)
 {
@@ -509,9 +536,9 @@ static char *settle(const char *path)
 	if (real)
 		return take_ptr(real);
 	if (*path == '/')
-		return strdup(path);
+		return clean_path(strdup(path));
 	cwd = realpath(".", NULL);
-	return cwd ? format_text("%s/%s", cwd, path) : NULL;
+	return cwd ? clean_path(format_text("%s/%s", cwd, path)) : NULL;
 }
 
 static int settle_path(const char *chosen, const char *configured, const char *fallback, uid_t uid,

@@ -214,6 +214,37 @@ static void configured_paths_expand_variables_and_given_ones_do_not(void **state
 	storage_config_done(&c);
 }
 
+static void given_paths_that_do_not_exist_lose_dots_and_doubled_slashes(void **state)
+{
+	static const struct {
+		const char *given, *want;
+	} cases[] = {
+		{ "/nosuch/./a//b/", "/nosuch/a/b" },
+		{ "/nosuch/a/../b", "/nosuch/b" },
+		{ "/../../nosuch", "/nosuch" },
+		{ "/nosuch/..", "/" },
+		{ "//nosuch/...", "/nosuch/..." },
+	};
+	AUTO_FREE char *path = at("none.conf");
+	AUTO_FREE char *cwd = realpath(".", NULL);
+	AUTO_FREE char *want = format_text("%s/nosuch/a", cwd);
+	struct storage_config_request request = { .config_file = path, .runroot = "/r" };
+	struct storage_config c = { 0 };
+	size_t i;
+
+	put_file("none.conf", "");
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		request.graphroot = cases[i].given;
+		load(&request, &c);
+		assert_string_equal(c.graphroot, cases[i].want);
+		storage_config_done(&c);
+	}
+	request.graphroot = "./nosuch/./a";
+	load(&request, &c);
+	assert_string_equal(c.graphroot, want);
+	storage_config_done(&c);
+}
+
 static void a_user_without_a_file_gets_directories_of_his_own(void **state)
 {
 	AUTO_FREE char *graph = at(".local/share/containers/storage");
@@ -318,6 +349,7 @@ int main(void)
 		config_test(drop_ins_change_single_keys_in_the_order_of_their_names),
 		config_test(an_override_file_is_read_last_even_behind_a_named_one),
 		config_test(configured_paths_expand_variables_and_given_ones_do_not),
+		config_test(given_paths_that_do_not_exist_lose_dots_and_doubled_slashes),
 		config_test(a_user_without_a_file_gets_directories_of_his_own),
 		config_test(what_is_not_understood_is_named_with_file_line_and_column),
 		config_test(a_file_that_was_asked_for_must_exist_and_be_readable_text),
