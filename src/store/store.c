@@ -460,6 +460,27 @@ static int open_tables(struct imbrex_store *s, struct imbrex_error *err)
 	return file_lock_open(&s->mounts_lock, s->runfd, mounts_lock, LOCK_MOUNTPOINTS, false, err);
 }
 
+/* Whoever takes layers exclusively drops what a dead writer left; a damaged table is left alone. */
+static int recover(struct imbrex_store *s, struct imbrex_error *err)
+{
+	struct store_hold hold = HOLD_NONE;
+	bool incomplete;
+	int r;
+
+	if (s->read_only)
+		return 0;
+	r = store_hold(s, HOLD_LAYERS, &hold, err);
+	if (r < 0)
+		return r;
+	incomplete = table_has_incomplete(&s->layers.t) && table_check_whole(&s->layers, NULL) == 0;
+	store_release(&hold);
+	if (!incomplete)
+		return 0;
+	r = store_hold(s, HOLD_LAYERS_W, &hold, err);
+	store_release(&hold);
+	return r;
+}
+
 static int open_store(
 	struct imbrex_store *s, const struct imbrex_store_opts *opts, struct imbrex_error *err)
 {
@@ -494,7 +515,7 @@ static int open_store(
 		r = open_tables(s, err);
 	if (hold.s)
 		file_lock_release(&s->graph_lock);
-	return r;
+	return r == 0 && opts->recover ? recover(s, err) : r;
 }
 
 PUBLIC int imbrex_store_open(

@@ -4,12 +4,14 @@
 
 usage: install.py SOURCE BUILD
 """
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import house
@@ -48,6 +50,27 @@ def run(command, **more):
     return done.stdout
 
 
+def example(tree, root, flags, libdir):
+    """The tour of the examples, as their README has it."""
+    run(shlex.split(os.environ.get("CC", "cc")) +
+        ["-std=c11", "-Wall", "-Werror", tree.path("examples/store-tour.c"), "-o", f"{root}/tour"]
+        + flags)
+    if os.geteuid() != 0:
+        return
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as t:
+        t.addfile(tarfile.TarInfo("file"))
+    done = subprocess.run([f"{root}/tour", f"{root}/store", f"{root}/run", "vfs"], check=False,
+                          input=layer.getvalue(), capture_output=True,
+                          env={**os.environ, "LD_LIBRARY_PATH": libdir})
+    if done.returncode or done.stderr != b"added /greeting\n":
+        tree.problem("examples/store-tour.c", f"status {done.returncode}: {done.stderr.decode()}")
+        return
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as t:
+        if t.getnames() != ["greeting"]:
+            tree.problem("examples/store-tour.c", f"its change holds {t.getnames()}")
+
+
 def main():
     tree, build = house.House(sys.argv[1]), sys.argv[2]
     for program in ("meson", "pkg-config"):
@@ -80,6 +103,9 @@ def main():
         tree.checked += 1
         if said != version:
             tree.problem("libimbrex", f"says it is {said}, the program says {version}")
+
+        example(tree, root, flags, libdir)
+        tree.checked += 1
 
         pages = {f.split(".")[0] for _, _, files in os.walk(f"{prefix}/share/man") for f in files}
         for page in tree.files(".scd", under=("man/",)):

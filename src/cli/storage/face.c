@@ -265,6 +265,7 @@ static int open_store(struct plumbing *p, bool configured, struct imbrex_error *
 		.read_only = p->cli->globals.read_only,
 		.imagestore = g->image_store,
 		.transient_store = g->transient,
+		.recover = true,
 		/* A store that the command line names has no options of storage.conf. */
 		.storage_opts = g->storage_opts.n ? g->storage_opts.items
 				: configured      ? NULL
