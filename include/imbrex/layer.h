@@ -126,7 +126,7 @@ IMBREX_API int imbrex_copy(struct imbrex_store *s, const char *const *sources, c
 	const struct imbrex_copy_opts *opts, struct imbrex_error *err)
 	__attribute__((warn_unused_result));
 
-/* Names of everything that the driver holds as a layer, recorded or not. */
+/* Names of everything that the driver holds as a layer, recorded or not; sorted. */
 IMBREX_API int imbrex_driver_layers(struct imbrex_store *s, char ***ret, struct imbrex_error *err)
 	__attribute__((warn_unused_result));
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking at the store: info, inspect. Nothing here changes anything. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
 
 #include "base/limits.h"
@@ -81,6 +82,29 @@ PUBLIC int imbrex_store_status(struct imbrex_store *s, char ***ret, struct imbre
 	if (r < 0)
 		return r;
 	taken = strings_take(&lines);
+	if (!taken)
+		return fail_nomem(err);
+	*ret = taken;
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+PUBLIC int imbrex_driver_layers(struct imbrex_store *s, char ***ret, struct imbrex_error *err)
+{
+	AUTO_STRV names = { 0 };
+	char **taken;
+	int r;
+
+	r = s->driver->ops->list(s->driver, &names, err);
+	if (r < 0)
+		return r;
+	if (names.n)
+		qsort(names.items, names.n, sizeof(*names.items), compare_names);
+	taken = strings_take(&names);
 	if (!taken)
 		return fail_nomem(err);
 	*ret = taken;
