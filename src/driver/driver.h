@@ -244,6 +244,9 @@ struct driver_ops {
 	 * is removed. Caller holds layers.lock, exclusively to collect. */
 	int (*garbage)(struct driver *d, bool collect, driver_problem_fn fn, void *ctx,
 		struct imbrex_error *err);
+	/* Is a layer that is not mounted here mounted in another mount namespace, as far as the
+	 * kernel tells? NULL: it cannot be. */
+	bool (*mounted_elsewhere)(struct driver *d, const char *id);
 	/* Give up what open() or mount() set up and nothing needs while no layer is mounted; the
 	 * next mount() sets it up again. NULL: there is nothing. */
 	int (*retire)(struct driver *d, struct imbrex_error *err);

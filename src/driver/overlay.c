@@ -336,6 +336,7 @@ const struct driver_ops overlay_ops = {
 	.shifts = overlay_shifts,
 	.mount = overlay_mount,
 	.unmount = overlay_unmount,
+	.mounted_elsewhere = overlay_mounted_elsewhere,
 	.retire = overlay_retire,
 	.open_file = overlay_open_file,
 	.diff = overlay_diff,

@@ -172,6 +172,7 @@ int overlay_words_add(
 bool overlay_shifts(struct driver *d, const struct id_maps *maps);
 
 /* overlay_mount.c */
+bool overlay_mounted_elsewhere(struct driver *d, const char *id);
 int overlay_retire(struct driver *d, struct imbrex_error *err) MUST_CHECK;
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err) MUST_CHECK;

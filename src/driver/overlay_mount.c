@@ -350,6 +350,42 @@ int overlay_retire(struct driver *d, struct imbrex_error *err)
 	return enter_home(o, /* make= */ false, err);
 }
 
+/*
+ * Is the upper directory of a layer another overlay's, in whatever mount namespace? Two of them on
+ * one directory destroy it, and the kernel only warns, unless it is asked for index=on. So it is,
+ * for a mount that can never be made, because upper and work directory are the same: whether that
+ * is what it fails for, or EBUSY, is the answer.
+ * Source: fs/overlayfs/super.c, ovl_get_upper() before ovl_get_workdir(), Linux 4.13 to 6.18.
+ */
+bool overlay_mounted_elsewhere(struct driver *d, const char *id)
+{
+	static const char *const index[] = { "index=on" };
+	struct overlay *o = overlay_of(d);
+	AUTO_CLOSE int fd = -EBADF;
+	struct imbrex_error why = { 0 };
+	AUTO_FREE char *lower = NULL;
+	AUTO_FREE char *upper = NULL;
+	AUTO_PLAN p = PLAN_INIT;
+
+	if (o->options.mount_program || plan_layer(o, id, &p, NULL) < 0 || p.layer.home != 0)
+		return false;
+	lower = format_text("%s/work", p.dir);
+	upper = format_text("%s/diff", p.dir);
+	if (!lower || !upper)
+		return false;
+	fd = overlay_mount_new(
+		&(struct overlay_spec){
+			.lowers = (const char *const[]){ lower },
+			.n_lowers = 1,
+			.upper = upper,
+			.work = upper,
+			.userxattr = o->in_userns,
+			.options = { index, ARRAY_LEN(index) },
+		},
+		&why);
+	return fd < 0 && why.errnum == EBUSY;
+}
+
 int overlay_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err)
 {

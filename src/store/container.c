@@ -14,14 +14,18 @@
 
 int container_unmount_layer(struct imbrex_store *s, const char *layer, struct imbrex_error *err)
 {
+	const struct mount_record *m;
 	int r;
 
 	r = store_mounts_load(s, err);
 	if (r < 0)
 		return r;
-	if (!store_mount_find(s, layer))
+	m = store_mount_find(s, layer);
+	if (!m)
 		return 0;
-	r = s->driver->ops->unmount(s->driver, layer, err);
+	r = store_mount_check_here(s, m, err);
+	if (r == 0)
+		r = s->driver->ops->unmount(s->driver, layer, err);
 	return r < 0 ? r : store_mount_set(s, layer, "", 0, err);
 }
 

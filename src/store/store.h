@@ -112,13 +112,13 @@ struct imbrex_store {
 	char *run_layers_dir;        /* owned; "overlay-layers" below runroot */
 	struct mount_record *mounts; /* owned; valid while layers are held */
 	size_t n_mounts;
-	struct map *mounts_by_id; /* owned; of indexes + 1 in mounts; NULL: walk */
+	struct map *mounts_by_id;     /* owned; of indexes + 1 in mounts; NULL: walk */
 	struct tempdir *driver_trash; /* lazily made; finished by release */
 	struct tempdir *image_trash;  /* the driver's in the second root */
 	struct tempdir *layers_trash;
 	struct tempdir *documents_trash; /* of images, in the second root */
 	struct tempdir *run_trash;       /* of directories below the run root */
-	char *damage; /* owned; what imbrex_store_damage() last said */
+	char *damage;                    /* owned; what imbrex_store_damage() last said */
 };
 
 enum hold_bits {
@@ -183,6 +183,10 @@ struct mount_record *store_mount_find(struct imbrex_store *s, const char *id);
  * ever mounted: does the path fit the layer? */
 bool store_mount_is_real(const struct imbrex_store *s, const struct mount_record *m);
 int store_mounts_load(struct imbrex_store *s, struct imbrex_error *err) MUST_CHECK;
+/* EBUSY if what the book (NULL: has nothing) calls mounted is so in another mount namespace only.
+ */
+int store_mount_check_here(
+	struct imbrex_store *s, const struct mount_record *m, struct imbrex_error *err) MUST_CHECK;
 /* Set the count of a layer (0 drops it) and save. */
 int store_mount_set(struct imbrex_store *s, const char *id, const char *path, int count,
 	struct imbrex_error *err) MUST_CHECK;
