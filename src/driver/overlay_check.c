@@ -157,7 +157,8 @@ static int check_dirs(struct search *s, const char *parent_id, struct imbrex_err
 		r = tell(s, DRIVER_PROBLEM_ABSENT, err, "there is no directory 'diff'");
 	if (r == 0)
 		r = check_dir(s, "work", err);
-	if (r == 0)
+	/* The mount point comes and goes: releases before 1.50 remove it at every unmount. */
+	if (r == 0 && exists_at(s->layer.fd, "merged"))
 		r = check_dir(s, "merged", err);
 	if (r == 0 && !parent_id)
 		r = check_dir(s, "empty", err);

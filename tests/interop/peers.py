@@ -197,6 +197,8 @@ class Store:
             "imbrex": lambda: [self.machine.imbrex, *self.roots, "--driver", self.driver],
             "podman": lambda: ["podman", *self.roots, "--storage-driver", self.driver,
                                "--tmpdir", self.tmpdir],
+            "plumbing": lambda: [self.machine.imbrex, "storage", "-g", self.root, "-R",
+                                 self.runroot, "-s", self.driver],
             "buildah": lambda: ["buildah", *self.roots, "--storage-driver", self.driver],
             "containers-storage": lambda: ["containers-storage", "-g", self.root, "-R",
                                            self.runroot, "-s", self.driver],

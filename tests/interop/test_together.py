@@ -11,6 +11,7 @@ killed at any time, after which `imbrex gc` makes the store sound. IMBREX_SOAK i
 operations (and has the answers listed), IMBREX_SEED repeats the choices of a run (though not how they interleave).
 """
 import collections
+import json
 import os
 import random
 import re
@@ -25,7 +26,7 @@ from peers import Case, Failed, Store
 
 OPERATIONS = int(os.environ.get("IMBREX_SOAK", "800"))
 SEED = int(os.environ.get("IMBREX_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
-WORKERS = 5
+WORKERS = 8
 IMAGES = 6
 TAGS = 4
 HANG = 60
@@ -77,6 +78,7 @@ class Worker:
         self.shared, self.store = shared, shared.store
         self.random = random.Random(SEED * 100 + number)
         self.name = f"w{number}"
+        self.layers = []  # its own; each may stand on an earlier one
 
     # ---- one program ----
 
@@ -216,6 +218,47 @@ class Worker:
         # By its id: the name may have gone, or be another image's.
         self.do(how, *words, "umount", self.shared.images[name].id, always=True)
 
+    # ---- layers of a worker's own: whatever the others do, everything succeeds ----
+
+    def plumb(self, *args, **more):
+        return self.do(self.one_of("plumbing", "plumbing", "containers-storage"), *args, must=True,
+                       **more)
+
+    def own_layer(self):
+        parent = [self.random.choice(self.layers)] if self.layers and self.random.random() < 0.6 else []
+        name = ["-n", f"{self.name}-l{len(self.layers)}-{self.random.random()}"]
+        if self.random.random() < 0.5:
+            r = self.plumb("import-layer", "-f", self.shared.tar, *name, *parent)
+        else:
+            r = self.plumb("create-layer", *name, *parent)
+        self.layers.append(r.out.split()[0])
+
+    def own_layer_used(self):
+        if not self.layers:
+            return
+        layer = self.random.choice(self.layers)
+        what = self.random.randrange(5)
+        if what == 0:
+            self.plumb("set-metadata", "-m", str(self.random.random()), layer)
+        elif what == 1:
+            self.plumb("add-names", "-n", f"{self.name}-{self.random.random()}", layer)
+        elif what == 2:
+            r = self.plumb("changes", "-j", layer)
+            r.json()
+        elif what == 3:
+            self.plumb("diff", "-f", self.store.machine.path(self.name + ".tar"), layer)
+        else:
+            root = self.plumb("mount", layer).out.strip()
+            try:
+                os.listdir(root)
+            finally:
+                self.plumb("unmount", layer, always=True)
+
+    def own_layer_deleted(self):
+        if self.layers:
+            # The youngest has no children.
+            self.plumb("delete-layer", self.layers.pop())
+
     def look(self):
         program, *args = self.random.choice((
             ("imbrex", "images", "--json"), ("imbrex", "ps", "--json"),
@@ -244,7 +287,8 @@ class Worker:
     def work(self):
         chances = ((self.pull, 22), (self.tag_or_untag, 10), (self.rmi, 14), (self.create, 12),
                    (self.remove, 9), (self.mount, 10), (self.mount_image, 6), (self.look, 14),
-                   (self.run, 4), (self.check, 3))
+                   (self.run, 4), (self.check, 3), (self.own_layer, 7), (self.own_layer_used, 8),
+                   (self.own_layer_deleted, 5))
         while not self.shared.stop:
             try:
                 self.random.choices([c[0] for c in chances], [c[1] for c in chances])[0]()
@@ -299,6 +343,49 @@ class Together(Case):
         self.assertEqual(ours, podman)
         return ours
 
+    def everything_is_accounted_for(self, store):
+        """No directory, link, document or file but those of records, and all of those."""
+        def records(kind):
+            path = f"{store.root}/{store.driver}-{kind}/{kind}.json"
+            with open(path, encoding="utf-8") as f:
+                return json.load(f) or []
+
+        def names(path):
+            return set(os.listdir(os.path.join(store.root, path)))
+
+        driver = store.driver
+        layers = {r["id"] for r in records("layers")}
+        homes = {"overlay": "overlay", "vfs": "vfs/dir"}
+        private = {"l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev"}
+        self.assertEqual(names(homes[driver]) - private, layers)
+        if driver == "overlay":
+            links = {os.readlink(f"{store.root}/overlay/l/{x}").split("/")[1]
+                     for x in names("overlay/l")}
+            self.assertEqual(links, layers)
+        for kind in ("layers", "images", "containers"):
+            ids = {r["id"] for r in records(kind)}
+            own = {f"{kind}.json", f"{kind}.lock", f"volatile-{kind}.json", "tmp"}
+            left = {x.replace(".tar-split.gz", "") for x in names(f"{driver}-{kind}")} - own
+            self.assertLessEqual(left, ids, kind)
+            self.assertEqual([x for x in names(f"{driver}-{kind}") if x.startswith(".tmp")], [])
+        for r in records("layers"):
+            if r.get("diff-digest"):
+                self.assertIn(r["id"] + ".tar-split.gz", names(f"{driver}-layers"))
+            if r.get("parent"):
+                self.assertIn(r["parent"], layers)
+        images = {r["id"] for r in records("images")}
+        for r in records("images"):
+            self.assertIn(r.get("layer"), layers)
+            self.assertEqual(len(names(f"{driver}-images/{r['id']}")), len(r["big-data-names"]))
+        for r in records("containers"):
+            self.assertIn(r["layer"], layers)
+            self.assertIn(r["image"], images)
+        with open(f"{store.runroot}/{driver}-layers/mountpoints.json", encoding="utf-8") as f:
+            self.assertEqual([m for m in json.load(f) or [] if m["count"]], [])
+        for path in (f"{driver}/tempdirs", f"{driver}-layers/tmp", "overlay/staging"):
+            if os.path.isdir(os.path.join(store.root, path)):
+                self.assertEqual(names(path), set(), path)
+
     def the_store_is_sound(self, store, images):
         r = self.machine.run(store.argv("imbrex", "check"))
         self.assertEqual((r.status, r.out, r.err), (0, "", ""))
@@ -326,7 +413,11 @@ class Together(Case):
         for name, image in images.items():
             image.write_layout(layout, ("gzip", None), name[10:-2])
         shared = Shared(store, images, layout, operations, kill)
-        threads = [threading.Thread(target=Worker(shared, i).work) for i in range(WORKERS)]
+        shared.tar = self.machine.path("own.tar")
+        with open(shared.tar, "wb") as f:
+            f.write(images[sorted(images)[0]].tars[0])
+        workers = [Worker(shared, i) for i in range(WORKERS)]
+        threads = [threading.Thread(target=w.work) for w in workers]
         for name in images:
             store.imbrex("pull", "-q", f"oci:{layout}:{name[10:-2]}", name)
         start = time.monotonic()
@@ -340,6 +431,11 @@ class Together(Case):
             shared.only_garbage(self.machine.run(store.argv("imbrex", "check")))
             store.imbrex("gc")
         self.the_store_is_sound(store, images)
+        if not kill:
+            self.everything_is_accounted_for(store)
+        for w in workers:
+            for layer in reversed(w.layers):
+                store.cs("delete-layer", layer)
         # All of it can go, and leaves nothing.
         for container in store.imbrex("ps", "-q", "--no-trunc").out.split():
             store.imbrex("rm", container)
