@@ -100,7 +100,7 @@ IMBREX_API int imbrex_object_dir(struct imbrex_store *s, enum imbrex_kind kind, 
 
 struct imbrex_delete_opts {
 	bool keep_layers; /* images: only the record; layers stay */
-	bool used_too;    /* with keep_layers: although containers use the image */
+	bool used_too;    /* layers, and images with keep_layers: although others stand on it */
 	bool dry_run;     /* images: say what would go, change nothing */
 	bool unmount;     /* what is mounted is unmounted first; else EBUSY */
 	bool must_exist;  /* ENOENT if it is gone already; else that is success */

@@ -64,7 +64,7 @@ static int delete_layer(struct imbrex_store *s, const struct found *f,
 
 	if (!id || strv_add(layers, id) < 0)
 		return fail_nomem(err);
-	r = check_layer(s, id, err);
+	r = opts->used_too ? 0 : check_layer(s, id, err);
 	if (r == 0)
 		r = store_mounts_load(s, err);
 	if (r < 0)

@@ -7,22 +7,13 @@
 
 #include "base/error.h"
 #include "cli/storage/duration.h"
+#include "cli/storage/report.h"
 #include "cli/storage/storage.h"
 #include "cli/storage/text.h"
 
 #define NS_PER_SEC (1000ll * 1000 * 1000)
 /* A problem's text is one line of ours. */
 #define LINE_MAX_BYTES (64u * 1024u)
-
-enum section {
-	SECTION_LAYERS = 0,
-	SECTION_RO_LAYERS,
-	SECTION_IMAGES,
-	SECTION_RO_IMAGES,
-	SECTION_CONTAINERS,
-	SECTION_OTHER, /* of the store itself: upstream has no place for it */
-	N_SECTIONS
-};
 
 static const struct {
 	const char *key, *title;
@@ -34,70 +25,6 @@ static const struct {
 	[SECTION_CONTAINERS] = { "Containers", "container" },
 	[SECTION_OTHER] = { NULL, NULL },
 };
-
-struct report {
-	struct imbrex_problem *problems; /* owned */
-	size_t n;
-	const struct imbrex_problem **sorted; /* owned: by section, then id; else as they came */
-	size_t counts[N_SECTIONS];            /* objects with problems */
-	size_t unrepaired[N_SECTIONS];
-};
-
-static void report_done(struct report *r)
-{
-	imbrex_problems_free(r->problems, r->n);
-	free(r->sorted);
-}
-#define AUTO_REPORT __attribute__((cleanup(report_done))) struct report
-
-static enum section section_of(const struct imbrex_problem *p)
-{
-	switch (p->object_kind) {
-	case IMBREX_KIND_LAYER:
-		return p->read_only ? SECTION_RO_LAYERS : SECTION_LAYERS;
-	case IMBREX_KIND_IMAGE:
-		return p->read_only ? SECTION_RO_IMAGES : SECTION_IMAGES;
-	case IMBREX_KIND_CONTAINER:
-		return SECTION_CONTAINERS;
-	case IMBREX_KIND_ANY:
-		break;
-	}
-	return SECTION_OTHER;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const struct imbrex_problem *x = *(const struct imbrex_problem *const *)a;
-	const struct imbrex_problem *y = *(const struct imbrex_problem *const *)b;
-	int order = (int)section_of(x) - (int)section_of(y);
-
-	if (!order)
-		order = strcmp(x->id, y->id);
-	return order ? order : (x > y) - (x < y);
-}
-
-static bool same_object(const struct imbrex_problem *a, const struct imbrex_problem *b)
-{
-	return section_of(a) == section_of(b) && str_eq(a->id, b->id);
-}
-
-static int report_sort(struct report *r)
-{
-	size_t i;
-
-	r->sorted = calloc(r->n + 1, sizeof(*r->sorted));
-	if (!r->sorted)
-		return -ENOMEM;
-	for (i = 0; i < r->n; i++)
-		r->sorted[i] = &r->problems[i];
-	qsort(r->sorted, r->n, sizeof(*r->sorted), compare);
-	for (i = 0; i < r->n; i++) {
-		if (i == 0 || !same_object(r->sorted[i - 1], r->sorted[i]))
-			r->counts[section_of(r->sorted[i])]++;
-		r->unrepaired[section_of(r->sorted[i])] += !r->sorted[i]->repaired;
-	}
-	return 0;
-}
 
 /* ---- words ------------------------------------------------------------------------------- */
 
@@ -156,7 +83,7 @@ static int put_about(struct str *line, int form, const char *about)
 /* One line about one problem. */
 static int put_problem(struct str *line, const struct imbrex_problem *p)
 {
-	const char *title = sections[section_of(p)].title;
+	const char *title = sections[report_section(p)].title;
 	const char *about = p->about && *p->about ? p->about : NULL;
 	const struct wording *w = (size_t)p->kind < IMBREX_PROBLEM_N ? &wordings[p->kind] : NULL;
 	int r;
@@ -181,22 +108,22 @@ static int put_problem(struct str *line, const struct imbrex_problem *p)
 /* What upstream has no section for goes to stderr. */
 static int print_text(const struct report *r)
 {
-	AUTO_STR line = STR_INIT(LINE_MAX_BYTES);
-	const struct imbrex_problem *p;
+	AUTO_STR text = STR_INIT(LINE_MAX_BYTES);
+	const struct report_line *line;
 	const char *title;
 	size_t i;
 	int e;
 
 	for (i = 0; i < r->n; i++) {
-		p = r->sorted[i];
-		title = sections[section_of(p)].title;
-		str_clear(&line);
-		e = put_problem(&line, p);
+		line = &r->lines[i];
+		title = sections[line->section].title;
+		str_clear(&text);
+		e = put_problem(&text, line->problem);
 		if (e < 0 && e != -EFBIG)
 			return e;
-		if (title && (i == 0 || !same_object(r->sorted[i - 1], p)))
-			(void)printf("%s %s:\n", title, p->id);
-		(void)fprintf(title ? stdout : stderr, "%s%s\n", title ? " " : "", str_text(&line));
+		if (title && (i == 0 || !report_same_object(line - 1, line)))
+			(void)printf("%s %s:\n", title, line->id);
+		(void)fprintf(title ? stdout : stderr, "%s%s\n", title ? " " : "", str_text(&text));
 	}
 	return 0;
 }
@@ -204,20 +131,19 @@ static int print_text(const struct report *r)
 /* Go encodes an error value as an empty object. */
 static void print_json(const struct report *r)
 {
-	size_t at = 0;
+	size_t at = 0, first;
 	int s;
 
 	for (s = 0; s < SECTION_OTHER; s++) {
-		size_t first = at;
-
+		first = at;
 		(void)printf("%c\"%s\":{", s ? ',' : '{', sections[s].key);
-		for (; at < r->n && (int)section_of(r->sorted[at]) == s; at++) {
-			if (at > first && same_object(r->sorted[at - 1], r->sorted[at])) {
+		for (; at < r->n && (int)r->lines[at].section == s; at++) {
+			if (at > first && report_same_object(&r->lines[at - 1], &r->lines[at])) {
 				(void)fputs(",{}", stdout);
 				continue;
 			}
 			(void)fputs(at > first ? "]," : "", stdout);
-			text_json(stdout, r->sorted[at]->id);
+			text_json(stdout, r->lines[at].id);
 			(void)fputs(":[{}", stdout);
 		}
 		(void)fputs(at > first ? "]}" : "}", stdout);
@@ -225,26 +151,24 @@ static void print_json(const struct report *r)
 	(void)puts("}");
 }
 
-static int summary(const struct plumbing *p, const struct report *r, struct imbrex_error *err)
+/* After repairing: counts of what may not be touched from here, or without --force. */
+static int left_summary(const struct plumbing *p, const size_t *n, struct imbrex_error *err)
 {
-	const size_t *n = r->counts;
-	bool force = p->flags.force;
+	size_t containers = p->flags.force ? 0 : n[SECTION_CONTAINERS];
 
-	if (p->flags.repair || force) {
-		/* What is left is told by the first that could not be repaired, or by counts of
-		 * what may not be touched. */
-		if (!n[SECTION_RO_LAYERS] && !n[SECTION_RO_IMAGES] &&
-			(force || !n[SECTION_CONTAINERS]))
-			return 0;
-		if (force)
-			return fail(err, IMBREX_EFAIL,
-				"%zu read-only layer errors, %zu read-only image errors",
-				n[SECTION_RO_LAYERS], n[SECTION_RO_IMAGES]);
+	if (!n[SECTION_RO_LAYERS] && !n[SECTION_RO_IMAGES] && !containers)
+		return 0;
+	if (p->flags.force)
 		return fail(err, IMBREX_EFAIL,
-			"%zu read-only layer errors, %zu read-only image errors, %zu container "
-			"errors",
-			n[SECTION_RO_LAYERS], n[SECTION_RO_IMAGES], n[SECTION_CONTAINERS]);
-	}
+			"%zu read-only layer errors, %zu read-only image errors",
+			n[SECTION_RO_LAYERS], n[SECTION_RO_IMAGES]);
+	return fail(err, IMBREX_EFAIL,
+		"%zu read-only layer errors, %zu read-only image errors, %zu container errors",
+		n[SECTION_RO_LAYERS], n[SECTION_RO_IMAGES], containers);
+}
+
+static int summary(const size_t *n, struct imbrex_error *err)
+{
 	if (!n[SECTION_LAYERS] && !n[SECTION_RO_LAYERS] && !n[SECTION_IMAGES] &&
 		!n[SECTION_RO_IMAGES] && !n[SECTION_CONTAINERS])
 		return 0;
@@ -258,27 +182,34 @@ static int summary(const struct plumbing *p, const struct report *r, struct imbr
 /* The first that repairing should have mended and did not. */
 static const struct imbrex_problem *first_left(const struct plumbing *p, const struct report *r)
 {
+	const struct imbrex_problem *problem;
 	enum section s;
 	size_t i;
 
-	for (i = 0; (p->flags.repair || p->flags.force) && i < r->n; i++) {
-		s = section_of(r->sorted[i]);
-		if (!r->sorted[i]->repaired && !r->sorted[i]->read_only &&
+	for (i = 0; i < r->n_problems; i++) {
+		problem = &r->problems[i];
+		s = report_section(problem);
+		if (!problem->repaired && !problem->read_only &&
 			(s != SECTION_CONTAINERS || p->flags.force))
-			return r->sorted[i];
+			return problem;
 	}
 	return NULL;
 }
 
 static int conclude(const struct plumbing *p, const struct report *r, struct imbrex_error *err)
 {
-	const struct imbrex_problem *left = first_left(p, r);
+	const struct imbrex_problem *left = NULL;
 	int e;
 
-	if (left)
-		return fail(err, IMBREX_EFAIL, "%s: %s%s%s", left->object, left->text,
-			*left->action ? "; " : "", left->action);
-	e = summary(p, r, err);
+	if (p->flags.repair || p->flags.force) {
+		left = first_left(p, r);
+		if (left)
+			return fail(err, IMBREX_EFAIL, "%s: %s%s%s", left->object, left->text,
+				*left->action ? "; " : "", left->action);
+		e = left_summary(p, r->unrepaired, err);
+	} else {
+		e = summary(r->objects, err);
+	}
 	if (e < 0)
 		return e;
 	return r->unrepaired[SECTION_OTHER] ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -301,17 +232,18 @@ static int run_check(struct plumbing *p, struct imbrex_error *err)
 			return r;
 		opts.max_age_sec = ns < NS_PER_SEC ? -1 : ns / NS_PER_SEC;
 	}
-	r = imbrex_check(p->store, &opts, &report.problems, &report.n, err);
+	r = report_look(p->store, &report, err);
+	if (r == 0)
+		r = imbrex_check(p->store, &opts, &report.problems, &report.n_problems, err);
 	if (r < 0)
 		return r;
-	if (report_sort(&report) < 0)
+	if (report_build(&report) < 0)
 		return fail_nomem(err);
 	if (p->flags.json)
 		print_json(&report);
 	else if (print_text(&report) < 0)
 		return fail_nomem(err);
-	r = conclude(p, &report, err);
-	return r;
+	return conclude(p, &report, err);
 }
 
 static const struct flag check_flags[] = {

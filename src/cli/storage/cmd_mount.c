@@ -83,7 +83,8 @@ static int note_failure(struct plumbing *p, const struct imbrex_error *why, stru
 	if (why->reason == IMBREX_REASON_READ_ONLY)
 		text = "mounting read/only store images is not allowed: called a write method on a "
 		       "read-only store";
-	else if (why->status == IMBREX_ENOENT && why->reason != IMBREX_REASON_IMAGE_UNKNOWN)
+	else if (why->reason == IMBREX_REASON_NOT_ANY ||
+		 why->reason == IMBREX_REASON_CONTAINER_UNKNOWN)
 		text = "layer not known";
 	else
 		text = PLUMBING_TEXT(p, why, ret->name, buf);
