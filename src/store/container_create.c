@@ -165,8 +165,9 @@ static int format_metadata(const struct new_container *c, struct str *to)
 	return json_writer_finish(&w, NULL);
 }
 
-static int format_flags(const struct imbrex_container_opts *opts, struct str *to)
+static int format_flags(const struct new_container *c, struct str *to)
 {
+	const struct imbrex_container_opts *opts = c->opts;
 	AUTO_STRV mount_opts = { 0 };
 	struct json_writer w;
 
@@ -177,7 +178,7 @@ static int format_flags(const struct imbrex_container_opts *opts, struct str *to
 	json_write_member_string(&w, "MountLabel", opts->mount_label);
 	json_write_some_strings(&w, "MountOpts", &mount_opts);
 	json_write_member_string(&w, "ProcessLabel", opts->process_label);
-	json_write_some_bool(&w, "Volatile", opts->is_volatile);
+	json_write_some_bool(&w, "Volatile", c->layer.is_volatile);
 	json_write_object_end(&w);
 	return json_writer_finish(&w, NULL);
 }
@@ -193,7 +194,7 @@ static int format_container(const struct new_container *c, struct str *to)
 	store_now(now);
 	r = c->opts->metadata ? str_puts(&metadata, c->opts->metadata)
 			      : format_metadata(c, &metadata);
-	if (r < 0 || format_flags(c->opts, &flags) < 0)
+	if (r < 0 || format_flags(c, &flags) < 0)
 		return -ENOMEM;
 	json_writer_init(&w, to);
 	json_write_object_begin(&w);
@@ -306,7 +307,7 @@ static int plan(struct imbrex_store *s, const struct imbrex_container_opts *opts
 	c->asked.host_gids = asked->host_gids;
 	c->layer.label = opts->mount_label;
 	c->layer.storage_opts = opts->storage_opts;
-	c->layer.is_volatile = opts->is_volatile;
+	c->layer.is_volatile = opts->is_volatile || s->config.transient_store;
 	c->layer.place = layer_place(s, false, true);
 	r = new_layer_set_id(&c->layer, NULL, err);
 	return r < 0 ? r : new_layer_set_id(&c->copy, NULL, err);

@@ -1,0 +1,553 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Stores of stores: additional ones, a second root for images, transient ones, dead ones.
+
+usage: test_stores.py IMBREX overlay|vfs
+
+Beside the real containers-storage, where it is installed and knows of the thing.
+"""
+import glob
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+
+IMBREX, DRIVER = os.path.abspath(sys.argv[1]), sys.argv[2]
+IN_LANE = "IMBREX_STORES_LANE"
+PEER = shutil.which("containers-storage")
+NOBODY = 65534
+
+
+def skip(reason):
+    print("skipped:", reason)
+    sys.exit(77)
+
+
+def tar(*files):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as t:
+        for name, text in files:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(text), 1700000000
+            t.addfile(entry, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def snapshot(folder):
+    """What a write would change."""
+    found = {}
+    for at, dirs, files in os.walk(folder):
+        for name in dirs + files + ["."]:
+            st = os.lstat(os.path.join(at, name))
+            found[os.path.join(at, name)] = (st.st_ino, st.st_mode, st.st_uid, st.st_size,
+                                             st.st_mtime_ns, st.st_ctime_ns, st.st_nlink)
+    return found
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def read_json(path):
+    return json.loads(read(path))
+
+
+class Store:
+    """One root, seen by imbrex, by its plumbing face, or by the real containers-storage."""
+
+    def __init__(self, folder, name, *options):
+        self.root, self.run, self.options = f"{folder}/{name}", f"{folder}/{name}.run", options
+        self.folder = folder
+        self.env = dict(os.environ, CONTAINERS_STORAGE_CONF="/dev/null", HOME=folder)
+
+    def start(self, argv, **more):
+        return subprocess.run(argv, env=self.env, capture_output=True, check=False, **more)
+
+    def result(self, p, ok):
+        if ok and p.returncode:
+            raise AssertionError(f"{p.args}: {p.returncode}\n{p.stdout.decode()}{p.stderr.decode()}")
+        return p.stdout.decode() if ok else (p.returncode, p.stdout.decode(), p.stderr.decode())
+
+    def imbrex(self, *args, ok=True, before=(), options=None):
+        options = self.options if options is None else options
+        words = [IMBREX, "--root", self.root, "--runroot", self.run, "--driver", DRIVER,
+                 "--progress", "none"]
+        for key, value in options:
+            words += ["--storage-opt", f"{key}={value}"] if key.islower() and "-" not in key \
+                else ["--" + key] + ([value] if value else [])
+        return self.result(self.start(list(before) + words + list(args)), ok)
+
+    def plumbing(self, *args, ok=True, program=None, **more):
+        words = [program or self.folder + "/containers-storage", "--graph", self.root,
+                 "--run", self.run, "-s", DRIVER]
+        for key, value in self.options:
+            words += ["--storage-opt", f"{key}={value}"] if "-" not in key \
+                else ["--" + key] + ([value] if value else [])
+        return self.result(self.start(words + list(args), **more), ok)
+
+    def peer(self, *args, **more):
+        return self.plumbing(*args, program=PEER, **more)
+
+    def first(self, *args, **more):
+        return self.plumbing(*args, **more).splitlines()[0]
+
+    def image(self, name, *layers, **more):
+        """Ids of the layers, then of the image."""
+        ids = []
+        for data in layers:
+            ids.append(self.first("import-layer", "-r", *ids[-1:], input=data, **more))
+        ids.append(self.first("create-image", "-n", name, ids[-1], **more))
+        return ids
+
+    def records(self, kind):
+        path = f"{self.root}/{DRIVER}-{kind}/{kind}.json"
+        return read_json(path) if os.path.exists(path) and os.path.getsize(path) else []
+
+    def names(self):
+        return sorted(n for i in json.loads(self.imbrex("images", "--json")) for n in i["names"])
+
+    def layers(self):
+        return {x["id"]: x for x in json.loads(self.imbrex("layers", "--json"))}
+
+
+class Stores(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="is-", dir="/tmp")
+        os.chmod(self.folder, 0o755)
+        os.symlink(IMBREX, self.folder + "/containers-storage")
+        self.maxDiff = None
+
+    def tearDown(self):
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            mounts = [line.split()[1] for line in f if line.split()[1].startswith(self.folder + "/")]
+        for path in reversed(mounts):
+            subprocess.run(["umount", "-l", path], check=False)
+        shutil.rmtree(self.folder)
+
+    def read_only(self, folder):
+        subprocess.run(["mount", "--bind", folder, folder], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+
+    # ---- additional image stores ---------------------------------------------------------
+
+    def additional(self):
+        """A store that others stand on, and one that does; images a:1 of two layers, b:1."""
+        below = Store(self.folder, "below")
+        program = PEER or below.folder + "/containers-storage"
+        self.ids = below.image("localhost/a:1", tar(("f", "one")), tar(("g", "two")),
+                               program=program)
+        self.base, self.top, self.a = self.ids
+        self.b = below.first("create-image", "-n", "localhost/b:1", self.base, program=program)
+        below.plumbing("set-image-data", "-f", "/dev/stdin", self.a, "manifest", input=b"text",
+                       program=program)
+        subprocess.run(["umount", below.root + "/overlay"], check=False, capture_output=True)
+        return below, Store(self.folder, "above", ("imagestore", below.root))
+
+    def use(self, s):
+        """All that can be done with what is below."""
+        self.assertEqual(s.names(), ["localhost/a:1", "localhost/b:1"])
+        self.assertTrue(all(x["read_only"] for x in s.layers().values())
+                        if "read_only" in next(iter(s.layers().values())) else True)
+        self.assertEqual(json.loads(s.imbrex("inspect", "a:1"))[0]["id"], self.a)
+        self.assertIn("Read Only: true", s.plumbing("image", "localhost/a:1"))
+        self.assertIn("Read Only: true", s.plumbing("layer", self.top))
+        path = s.imbrex("mount", "a:1").strip()
+        self.assertEqual(sorted(os.listdir(path)), ["f", "g"])
+        if DRIVER == "overlay":
+            self.assertEqual(path, f"{s.run}/overlay/{self.top}/merged")
+        s.imbrex("umount", "a:1")
+        s.imbrex("create", "a:1", "--name", "c")
+        path = s.imbrex("mount", "c").strip()
+        with open(path + "/mine", "w", encoding="utf-8") as f:
+            f.write("mine")
+        with open(path + "/f", encoding="utf-8") as f:
+            self.assertEqual(f.read(), "one")
+        s.imbrex("umount", "c")
+        self.assertEqual(s.imbrex("check").strip(), "")
+        for refused in (["rmi", "b:1"],):
+            status, _, err = s.imbrex(*refused, ok=False)
+            self.assertEqual(status, 1)
+            self.assertIn("lies in an additional store, which is only read", err)
+        s.imbrex("tag", "b:1", "mine:2")
+        self.assertEqual(s.names(), ["localhost/a:1", "localhost/b:1", "localhost/mine:2"])
+        s.imbrex("untag", "b:1", "localhost/b:1")
+        self.assertEqual(s.names(), ["localhost/a:1", "localhost/mine:2"])
+        status, _, err = s.imbrex("inspect", "b:1", ok=False)
+        self.assertEqual(status, 1, err)
+        s.imbrex("tag", "a:1", "x:1")
+        self.assertEqual(s.plumbing("get-image-data", "localhost/x:1", "manifest"), "text")
+        s.imbrex("rm", "c")
+        s.imbrex("rmi", "mine:2")
+        self.assertEqual(s.names(), ["localhost/a:1", "localhost/b:1", "localhost/x:1"])
+
+    def test_additional(self):
+        below, above = self.additional()
+        before = snapshot(below.root)
+        self.use(above)
+        self.assertEqual(snapshot(below.root), before)
+
+    def test_additional_on_a_read_only_mount(self):
+        below, above = self.additional()
+        before = snapshot(below.root)
+        self.read_only(below.root)
+        self.use(above)
+        self.assertEqual(snapshot(below.root), before)
+
+    def test_additional_without_locks(self):
+        below, above = self.additional()
+        for path in glob.glob(below.root + "/**/*.lock", recursive=True):
+            os.unlink(path)
+        before = snapshot(below.root)
+        self.use(above)
+        self.assertEqual(snapshot(below.root), before)
+
+    def test_additional_is_ourselves(self):
+        below, _ = self.additional()
+        twice = Store(self.folder, "below", ("imagestore", below.root))
+        self.assertEqual(twice.names(), ["localhost/a:1", "localhost/b:1"])
+        twice.imbrex("tag", "a:1", "x:1")
+
+    def test_additional_damaged(self):
+        below, above = self.additional()
+        path = f"{below.root}/{DRIVER}-images/images.json"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("[{")
+        status, _, err = above.imbrex("images", ok=False)
+        self.assertTrue(status == 0 or "additional image store" in err or "images.json" in err, err)
+
+    @unittest.skipUnless(PEER and DRIVER == "overlay", "no peer")
+    def test_additional_beside_the_peer(self):
+        _, above = self.additional()
+        c = above.first("create-container", "-n", "c", self.a)
+        self.assertEqual(above.peer("image", "localhost/a:1"),
+                         above.plumbing("image", "localhost/a:1"))
+        path = above.peer("mount", c).strip()
+        self.assertEqual(sorted(os.listdir(path)), ["f", "g"])
+        self.assertIn(path, above.imbrex("mount", "c"))
+        above.imbrex("umount", "c")
+        above.peer("unmount", c)
+        mine = above.first("create-container", "-n", "d", self.b, program=PEER)
+        self.assertEqual(json.loads(above.imbrex("inspect", "d"))[0]["id"], mine)
+
+    # ---- a second root for images --------------------------------------------------------
+
+    def test_imagestore(self):
+        first = Store(self.folder, "g")
+        old = first.image("localhost/old:1", tar(("old", "old")))
+        s = Store(self.folder, "g", ("image-store", self.folder + "/images"))
+        images = self.folder + "/images"
+        base, top, image = s.image("localhost/new:1", tar(("f", "one")), tar(("g", "two")))
+        c = s.first("create-container", "-n", "c", image)
+        upper = json.loads(s.plumbing("container", "-j", c))[0]["layer"]
+
+        at = lambda root, kind: [x["id"] for x in read_json(f"{root}/{DRIVER}-{kind}/{kind}.json")]
+        self.assertEqual(at(images, "layers"), [base, top])
+        self.assertEqual(at(s.root, "layers"), [old[0], upper])
+        self.assertEqual(at(images, "images"), [image])
+        self.assertEqual(at(s.root, "images"), [old[1]])
+        self.assertEqual(at(s.root, "containers"), [c])
+        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
+        self.assertTrue(os.path.isdir(f"{images}/{home}/{top}"))
+        self.assertFalse(os.path.exists(f"{s.root}/{home}/{top}"))
+        self.assertTrue(os.path.isdir(f"{s.root}/{home}/{upper}"))
+        self.assertTrue(os.path.exists(f"{s.root}/{DRIVER}-layers/{top}.tar-split.gz"))
+        self.assertTrue(os.path.getsize(f"{images}/{DRIVER}-layers/layers.lock") > 0)
+        if DRIVER == "overlay":
+            with open(f"{images}/overlay/{top}/link", encoding="utf-8") as f:
+                self.assertEqual(os.readlink(f"{images}/overlay/l/{f.read()}"), f"../{top}/diff")
+
+        self.assertEqual(s.names(), ["localhost/new:1", "localhost/old:1"])
+        path = s.imbrex("mount", "c").strip()
+        self.assertEqual(sorted(os.listdir(path)), ["f", "g"])
+        s.imbrex("umount", "c")
+        path = s.imbrex("mount", "old:1").strip()
+        self.assertEqual(os.listdir(path), ["old"])
+        s.imbrex("umount", "old:1")
+        self.assertEqual(s.imbrex("check").strip(), "")
+
+        # Without the second root, what was there before is there still.
+        self.assertEqual(first.names(), ["localhost/old:1"])
+
+        before = read(f"{images}/{DRIVER}-layers/layers.lock")
+        s.imbrex("rm", "c")
+        self.assertNotEqual(read(f"{images}/{DRIVER}-layers/layers.lock"), before)
+        s.imbrex("rmi", "new:1")
+        self.assertEqual(at(images, "layers"), [])
+        left = [x for x in os.listdir(f"{images}/{home}") if len(x) == 64]
+        left += os.listdir(f"{images}/overlay/l") if DRIVER == "overlay" else []
+        self.assertEqual(left, [])
+
+    def test_imagestore_is_the_root(self):
+        s = Store(self.folder, "g", ("image-store", self.folder + "/g"))
+        status, _, err = s.imbrex("images", ok=False)
+        self.assertEqual(status, 1)
+        self.assertIn("imagestore and graphroot are both", err)
+
+    # ---- transient and volatile ----------------------------------------------------------
+
+    def test_transient(self):
+        s = Store(self.folder, "g", ("transient-store", ""))
+        lasting = Store(self.folder, "g")
+        image = s.image("localhost/a:1", tar(("f", "one")))[-1]
+        c = s.imbrex("create", "a:1", "--name", "c").strip()
+        stored = f"{s.run}/{DRIVER}-containers/volatile-containers.json"
+        self.assertEqual([x["id"] for x in read_json(stored)], [c])
+        self.assertEqual(len(read_json(f"{s.run}/{DRIVER}-layers/volatile-layers.json")), 1)
+        self.assertEqual(lasting.records("containers"), [])
+        self.assertEqual(len(lasting.records("layers")), 1)
+        self.assertTrue(os.path.getsize(f"{s.run}/{DRIVER}-containers/containers.lock") > 0)
+        path = s.imbrex("mount", "c").strip()
+        self.assertEqual(os.listdir(path), ["f"])
+        s.imbrex("umount", "c")
+        self.assertEqual(json.loads(s.imbrex("inspect", "c"))[0]["flags"].get("Volatile"), True)
+        # The next boot.
+        shutil.rmtree(s.run)
+        self.assertEqual(json.loads(s.imbrex("ps", "--json")), [])
+        self.assertEqual([x["id"] for x in json.loads(s.imbrex("images", "--json"))], [image])
+        s.imbrex("gc")
+        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
+        self.assertEqual(len([x for x in os.listdir(f"{s.root}/{home}") if len(x) == 64]), 1)
+        s.imbrex("create", "a:1", "--name", "c")
+        s.imbrex("rm", "c")
+        self.assertEqual(read_json(stored), [])
+
+    def test_volatile_records_of_newer_peers(self):
+        s = Store(self.folder, "g")
+        s.image("localhost/a:1", tar(("f", "one")))
+        c = s.imbrex("create", "a:1", "--name", "c").strip()
+        layer = json.loads(s.imbrex("inspect", "c"))[0]["layer"]
+        for kind, keep in (("containers", lambda x: False), ("layers", lambda x: x["id"] != layer)):
+            path = f"{s.root}/{DRIVER}-{kind}/"
+            records = read_json(path + kind + ".json")
+            for name, some in ((kind, [x for x in records if keep(x)]),
+                               ("volatile-" + kind, [x for x in records if not keep(x)])):
+                with open(f"{path}{name}.json", "w", encoding="utf-8") as f:
+                    json.dump(some, f)
+        self.assertEqual([x["id"] for x in json.loads(s.imbrex("ps", "--json"))], [c])
+        path = s.imbrex("mount", "c").strip()
+        self.assertEqual(os.listdir(path), ["f"])
+        s.imbrex("umount", "c")
+        s.imbrex("rm", "c")
+        for kind in ("containers", "layers"):
+            self.assertEqual(read_json(f"{s.root}/{DRIVER}-{kind}/volatile-{kind}.json"), [])
+
+    # ---- reading without a trace ---------------------------------------------------------
+
+    def dead(self):
+        s = Store(self.folder, "g")
+        s.image("localhost/a:1", tar(("f", "one")), tar(("g", "two")))
+        s.imbrex("create", "a:1", "--name", "c")
+        s.imbrex("mount", "c")
+        for path in glob.glob(s.root + "/overlay/*/merged"):
+            if os.path.ismount(path):
+                subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", s.root + "/overlay"], check=False, capture_output=True)
+        # Its machine is gone: another path, another run root, somebody else's rights.
+        os.rename(s.root, self.folder + "/moved")
+        for at, dirs, files in os.walk(self.folder + "/moved"):
+            dirs[:] = [x for x in dirs if x != "diff" and not at.endswith("/vfs/dir")]
+            for name in dirs + files:
+                if not os.path.islink(f"{at}/{name}"):
+                    os.chmod(f"{at}/{name}", os.lstat(f"{at}/{name}").st_mode | 0o555)
+        os.chmod(self.folder + "/moved", 0o755)
+        dead = Store(self.folder, "moved", ("read-only", ""))
+        dead.run = self.folder + "/no-run-root"
+        return dead
+
+    def look(self, s, before=()):
+        run = lambda *args: s.imbrex(*args, before=before)
+        self.assertEqual([x["names"] for x in json.loads(run("images", "--json"))],
+                         [["localhost/a:1"]])
+        self.assertEqual([x["names"] for x in json.loads(run("ps", "--json"))], [["c"]])
+        self.assertEqual(len(json.loads(run("layers", "--json"))), 3)
+        self.assertEqual(json.loads(run("inspect", "a:1"))[0]["names"], ["localhost/a:1"])
+        self.assertEqual(run("check").strip(), "")
+        self.assertFalse(os.path.exists(s.run))
+
+    def test_dead(self):
+        s = self.dead()
+        before = snapshot(s.root)
+        self.look(s)
+        for verb in (["rm", "c"], ["rmi", "a:1"], ["create", "a:1"], ["tag", "a:1", "b:1"]):
+            status, _, err = s.imbrex(*verb, ok=False)
+            self.assertEqual((status, "was opened read-only" in err), (1, True), err)
+        self.assertEqual(snapshot(s.root), before)
+
+    def test_dead_without_locks_for_another_user(self):
+        s = self.dead()
+        user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        if DRIVER == "overlay":
+            self.look(s, user)
+        for path in glob.glob(s.root + "/**/*.lock", recursive=True):
+            os.unlink(path)
+        before = snapshot(s.root)
+        self.look(s)
+        self.assertEqual(snapshot(s.root), before)
+
+    def test_dead_on_a_read_only_mount(self):
+        s = self.dead()
+        self.read_only(s.root)
+        s.options = ()
+        self.assertEqual(s.names(), ["localhost/a:1"])
+        status, _, err = s.imbrex("rm", "c", ok=False)
+        self.assertEqual((status, "is on a read-only file system" in err), (1, True), err)
+
+    # ---- mounts --------------------------------------------------------------------------
+
+    @unittest.skipUnless(DRIVER == "overlay", "nothing is mounted")
+    def test_mounted_in_another_namespace(self):
+        s = Store(self.folder, "g")
+        s.image("localhost/a:1", tar(("f", "one")))
+        s.imbrex("create", "a:1", "--name", "c")
+        for fifo in ("up", "down"):
+            os.mkfifo(f"{self.folder}/{fifo}")
+        words = [IMBREX, "--root", s.root, "--runroot", s.run, "--driver", DRIVER, "mount", "c"]
+        other = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", '"$@" && echo > up; cat down', "sh"] + words, env=s.env,
+            cwd=self.folder, stdout=subprocess.DEVNULL)
+        with open(self.folder + "/up", encoding="utf-8") as f:
+            f.read()
+        for verb in (["mount", "c"], ["umount", "c"], ["rm", "--force", "c"]):
+            status, _, err = s.imbrex(*verb, ok=False)
+            self.assertEqual(
+                (status, "is mounted in another mount namespace" in err), (1, True), err)
+        with open(self.folder + "/down", "w", encoding="utf-8") as f:
+            f.write("end")
+        other.wait()
+        # The books still say that it is mounted; they are not believed.
+        s.imbrex("mount", "c")
+        s.imbrex("umount", "c")
+        s.imbrex("rm", "c")
+
+    def test_counts(self):
+        s = Store(self.folder, "g")
+        layer, image = s.image("localhost/a:1", tar(("f", "one")))
+        c = s.imbrex("create", "a:1", "--name", "c").strip()
+        paths = {s.imbrex("mount", "c"), s.plumbing("mount", "c"), s.plumbing("mount", c)}
+        self.assertEqual(len(paths), 1)
+        self.assertEqual(s.plumbing("mounted", "c"), "c mounted\n")
+        count = lambda: [x["count"] for x in read_json(
+            f"{s.run}/{DRIVER}-layers/mountpoints.json")]
+        self.assertEqual(count(), [3])
+        s.imbrex("umount", "c")
+        self.assertEqual(count(), [2])
+        s.plumbing("unmount", "--force", "c")
+        self.assertEqual(count(), [])
+        self.assertEqual(s.plumbing("mounted", "c"), "")
+        self.assertTrue(os.path.exists(s.plumbing("mount", layer).strip() + "/f"))
+        s.plumbing("unmount", layer)
+        status, out, err = s.plumbing("mount", image, ok=False)
+        self.assertEqual((status, "layer not known" in err), (1, True), err)
+        self.assertTrue(os.path.exists(s.plumbing("mount", "-r", image).strip() + "/f"))
+        s.plumbing("unmount", image)
+        self.assertEqual(count(), [])
+
+    @unittest.skipUnless(DRIVER == "overlay", "nothing is mounted")
+    def test_recorded_mount_options(self):
+        s = Store(self.folder, "g")
+        s.image("localhost/a:1", tar(("f", "one")))
+        s.imbrex("create", "a:1", "--name", "c")
+        path = f"{s.root}/{DRIVER}-containers/containers.json"
+        records = read_json(path)
+        records[0]["flags"]["MountOpts"] = ["nosuid", "noexec"]
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(records, f)
+        tree = s.imbrex("mount", "c").strip()
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            words = next(line.split()[3] for line in f if line.split()[1] == tree).split(",")
+        self.assertTrue({"nosuid", "noexec"} <= set(words), words)
+        s.imbrex("umount", "c")
+
+    # ---- the whole -----------------------------------------------------------------------
+
+    def test_shutdown_and_wipe(self):
+        s = Store(self.folder, "g")
+        s.image("localhost/a:1", tar(("f", "one")))
+        c = s.imbrex("create", "a:1", "--name", "c").strip()
+        tree = s.imbrex("mount", "c").strip()
+        if DRIVER == "overlay":
+            status, _, err = s.plumbing("shutdown", ok=False)
+            self.assertEqual((status, err.strip()), (
+                1, "shutdown: a layer is mounted: layer is in use by a container"))
+        s.plumbing("shutdown", "--force")
+        self.assertFalse(os.path.ismount(tree))
+        self.assertFalse(os.path.ismount(s.root + "/overlay"))
+        self.assertTrue(os.path.getsize(s.root + "/storage.lock") == 64)
+        self.assertEqual(s.plumbing("mounted", c), "")
+        s.imbrex("mount", "c")
+        s.plumbing("wipe")
+        for kind in ("layers", "images", "containers"):
+            self.assertEqual(s.records(kind), [])
+        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
+        self.assertEqual([x for x in os.listdir(f"{s.root}/{home}") if len(x) == 64], [])
+        self.assertEqual(s.imbrex("check").strip(), "")
+
+    def test_config(self):
+        conf = self.folder + "/storage.conf"
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write("""[storage]
+driver = "overlay"
+graphroot = "/g"
+runroot = "/r"
+imagestore = "/i"
+transient_store = true
+[storage.options]
+additionalimagestores = ["/a", "/b"]
+disable-volatile = true
+root-auto-userns-user = "joe"
+auto-userns-min-size = 77
+mountopt = "nodev"
+[storage.options.pull_options]
+use_hard_links = "<b>"
+enable_partial_images = "true"
+[storage.options.overlay]
+mountopt = "nosuid"
+mount_program = "/p"
+[storage.options.vfs]
+ignore_chown_errors = "false"
+""")
+        s = Store(self.folder, "g")
+        # As containers-storage of the podman 6 era writes it.
+        self.assertEqual(s.plumbing("config", conf), (
+            '{"runroot":"/r","root":"/g","imagestore":"/i","driver":"overlay","driver-options":['
+            '"imagestore=/a","imagestore=/b","mountopt=nodev","overlay.mount_program=/p",'
+            '"overlay.mountopt=nosuid","vfs.ignore_chown_errors=false"],"root_auto_ns_user":"joe",'
+            '"auto_userns_min_size":77,"PullOptions":{"enable_partial_images":"true",'
+            '"use_hard_links":"\\u003cb\\u003e"},"disable-volatile":true,"transient_store":true}\n'))
+
+    @unittest.skipUnless(PEER, "no peer")
+    def test_a_reader_sees_whole_states(self):
+        s = Store(self.folder, "g")
+        image = s.image("localhost/a:1", tar(("f", "one")))[-1]
+        words = [PEER, "--graph", s.root, "--run", s.run, "-s", DRIVER]
+        script = ('for i in 1 2 3 4 5 6 7 8; do "$@" create-container -n c$i $IMAGE; '
+                  '"$@" create-image -n localhost/i$i $LAYER; '
+                  '"$@" delete-container c$i; "$@" delete-image localhost/i$i; done')
+        env = dict(s.env, IMAGE=image, LAYER=s.records("images")[0]["layer"])
+        writer = subprocess.Popen(["sh", "-ec", script, "sh"] + words, env=env,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        n = 0
+        while writer.poll() is None:
+            status, out, err = s.imbrex("check", "--quick", ok=False)
+            self.assertEqual((status, out), (0, ""), err)
+            n += 1
+        self.assertEqual(writer.returncode, 0, writer.stderr.read())
+        writer.stderr.close()
+        self.assertGreater(n, 3)
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0:
+        skip("needs root")
+    if IN_LANE not in os.environ:
+        if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+            skip("needs a mount namespace")
+        os.environ[IN_LANE] = "1"
+        os.execvp("unshare", ["unshare", "-m", sys.executable, "-B"] + sys.argv)
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=1)
