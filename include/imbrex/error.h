@@ -62,7 +62,8 @@ enum imbrex_reason {
 	IMBREX_REASON_DATA_UNKNOWN, /* no big data item of that name */
 	IMBREX_REASON_READ_ONLY,    /* the object lies in an additional store */
 	IMBREX_REASON_NOT_ENOUGH_IDS,
-	IMBREX_REASON_DRIVER_UNKNOWN /* no driver of that name */
+	IMBREX_REASON_DRIVER_UNKNOWN, /* no driver of that name */
+	IMBREX_REASON_CUT_OFF         /* a stream ends before its format does */
 };
 
 #define IMBREX_ERROR_MESSAGE_MAX 1024

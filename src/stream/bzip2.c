@@ -115,7 +115,7 @@ static int bunzip2_finish(struct sink *s, struct imbrex_error *err)
 	if (!b->unpack.in_bytes)
 		return fail(err, IMBREX_EFORMAT, "bzip2 stream is empty");
 	if (b->open)
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"bzip2 input ends inside a stream after %" PRIu64 " bytes",
 			b->unpack.in_bytes);
 	return unpack_finish(&b->unpack, err);

@@ -340,7 +340,7 @@ static int gunzip_finish(struct sink *s, struct imbrex_error *err)
 	if (g->state == GUNZIP_BETWEEN && !g->any_member)
 		return fail(err, IMBREX_EFORMAT, "gzip stream is empty");
 	if (g->state != GUNZIP_BETWEEN && g->state != GUNZIP_PADDING)
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"gzip stream ends inside a member after %" PRIu64 " bytes",
 			g->unpack.in_bytes);
 	return unpack_finish(&g->unpack, err);

@@ -26,8 +26,8 @@ static int stream_error(struct unxz *x, lzma_ret code, struct imbrex_error *err)
 			" bytes of memory to decode, beyond the limit of %u",
 			lzma_memusage(&x->lzma), LIMIT_XZ_MEMORY_BYTES);
 	case LZMA_BUF_ERROR:
-		return fail(
-			err, IMBREX_EFORMAT, "xz stream ends early after %" PRIu64 " bytes", at);
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
+			"xz stream ends early after %" PRIu64 " bytes", at);
 	case LZMA_FORMAT_ERROR:
 		return fail(err, IMBREX_EFORMAT, "no xz stream near byte %" PRIu64, at);
 	case LZMA_OPTIONS_ERROR:

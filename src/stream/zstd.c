@@ -113,7 +113,7 @@ static int unzstd_finish(struct sink *s, struct imbrex_error *err)
 	if (!z->unpack.in_bytes)
 		return fail(err, IMBREX_EFORMAT, "zstd stream is empty");
 	if (z->frame_len)
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"zstd stream ends inside a frame after %" PRIu64 " bytes",
 			z->unpack.in_bytes);
 	return unpack_finish(&z->unpack, err);

@@ -209,6 +209,7 @@ static const struct reason_text reasons[] = {
 	[IMBREX_REASON_READ_ONLY] = { "called a write method on a read-only store", AFTER },
 	[IMBREX_REASON_NOT_ENOUGH_IDS] = { "not enough unused IDs in user namespace", BARE },
 	[IMBREX_REASON_DRIVER_UNKNOWN] = { "driver not supported", AFTER },
+	[IMBREX_REASON_CUT_OFF] = { "unexpected EOF", AFTER },
 };
 
 const char *text_error(const struct imbrex_error *err, unsigned int kind, const char *name,

@@ -648,7 +648,7 @@ static int take_header(struct tar_reader *t, const void *block, struct imbrex_er
 	t->header_offset = t->offset - TAR_BLOCK_BYTES;
 	if (tar_block_is_zero(block)) {
 		if (t->extension_bytes)
-			return fail(err, IMBREX_EFORMAT,
+			return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 				"tar archive ends at byte %" PRIu64
 				" between an extended header and its entry",
 				t->header_offset);
@@ -790,12 +790,12 @@ static int check_whole(struct tar_reader *t, struct imbrex_error *err)
 {
 	switch (t->state) {
 	case STATE_EXTENSION:
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"tar archive ends at byte %" PRIu64
 			", within the extended header at byte %" PRIu64,
 			t->offset, t->header_offset);
 	case STATE_PAYLOAD:
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"tar archive ends at byte %" PRIu64 ", %" PRIu64
 			" bytes before the end of entry '%.256s'",
 			t->offset, t->left, t->path);
@@ -803,10 +803,10 @@ static int check_whole(struct tar_reader *t, struct imbrex_error *err)
 		break;
 	}
 	if (t->block_len)
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"tar archive ends at byte %" PRIu64 ", within a header", t->offset);
 	if (t->extension_bytes)
-		return fail(err, IMBREX_EFORMAT,
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_CUT_OFF,
 			"tar archive ends at byte %" PRIu64
 			" between an extended header and its entry",
 			t->offset);
