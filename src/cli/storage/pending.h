@@ -1,64 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Temporary: links before all of the library is there; a call to what is not crashes. */
-#pragma weak imbrex_changes_free
-#pragma weak imbrex_check
-#pragma weak imbrex_container_create
-#pragma weak imbrex_container_get
-#pragma weak imbrex_container_parent_owners
-#pragma weak imbrex_container_size
-#pragma weak imbrex_containers_free
-#pragma weak imbrex_containers_list
+/* Links while the library lacks these two; goes with the commit that adds them. */
+#ifndef CLI_STORAGE_PENDING_H
+#define CLI_STORAGE_PENDING_H
+
 #pragma weak imbrex_copy
-#pragma weak imbrex_data_digest
-#pragma weak imbrex_data_get
-#pragma weak imbrex_data_list
-#pragma weak imbrex_data_set
-#pragma weak imbrex_data_size
 #pragma weak imbrex_dedup
-#pragma weak imbrex_driver_layers
-#pragma weak imbrex_gc
-#pragma weak imbrex_image_create
-#pragma weak imbrex_image_digests
-#pragma weak imbrex_image_get
-#pragma weak imbrex_image_size
-#pragma weak imbrex_images_by_digest
-#pragma weak imbrex_images_free
-#pragma weak imbrex_images_list
-#pragma weak imbrex_layer_apply
-#pragma weak imbrex_layer_apply_dir
-#pragma weak imbrex_layer_changes
-#pragma weak imbrex_layer_create
-#pragma weak imbrex_layer_diff
-#pragma weak imbrex_layer_diff_size
-#pragma weak imbrex_layer_get
-#pragma weak imbrex_layer_import
-#pragma weak imbrex_layer_parent_owners
-#pragma weak imbrex_layers_free
-#pragma weak imbrex_layers_list
-#pragma weak imbrex_metadata_get
-#pragma weak imbrex_metadata_set
-#pragma weak imbrex_mount
-#pragma weak imbrex_mounted
-#pragma weak imbrex_names_change
-#pragma weak imbrex_names_get
-#pragma weak imbrex_object_delete
-#pragma weak imbrex_object_dir
-#pragma weak imbrex_object_find
-#pragma weak imbrex_object_is_read_only
-#pragma weak imbrex_object_json
-#pragma weak imbrex_objects_json
-#pragma weak imbrex_problems_free
-#pragma weak imbrex_status_name
-#pragma weak imbrex_store_close
-#pragma weak imbrex_store_config
-#pragma weak imbrex_store_driver
-#pragma weak imbrex_store_driver_options
-#pragma weak imbrex_store_graphroot
-#pragma weak imbrex_store_open
-#pragma weak imbrex_store_runroot
-#pragma weak imbrex_store_shutdown
-#pragma weak imbrex_store_status
-#pragma weak imbrex_store_wipe
-#pragma weak imbrex_strings_free
-#pragma weak imbrex_subids_map
-#pragma weak imbrex_unmount_kind
+
+#endif
