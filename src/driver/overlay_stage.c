@@ -74,6 +74,9 @@ static int make_dir(struct overlay_stage *s, int dirfd, const char *name, mode_t
 		return fail_errno(err, "open directory '%s' of a new layer", name);
 	if (!id_maps_empty(&s->maps.maps) && fchown(fd, s->root.uid, s->root.gid) < 0)
 		return fail_errno(err, "set owner of directory '%s' of a new layer", name);
+	/* An owner is not on disk when the name is, unless the journal keeps the order. */
+	if (!id_maps_empty(&s->maps.maps) && !s->o->config.ordered && sync_dir(fd) < 0)
+		return fail_errno(err, "sync directory '%s' of a new layer", name);
 	if (ret_fd)
 		*ret_fd = take_fd(fd);
 	return 0;

@@ -149,6 +149,20 @@ int bigdata_record(const struct found *f, const char *key, size_t len,
 	return r;
 }
 
+int bigdata_forget(const struct found *f, const char *key, struct imbrex_error *err)
+{
+	int names;
+	int sizes;
+	int digests;
+	int r;
+
+	fields_of(f->t->t.type, &names, &sizes, &digests);
+	if (sizes < 0)
+		return 0;
+	r = record_set_member(&f->t->t, f->index, sizes, key, NULL, err);
+	return r < 0 ? r : record_set_member(&f->t->t, f->index, digests, key, NULL, err);
+}
+
 int bigdata_open_dir(const struct found *f, int *ret_fd, struct imbrex_error *err)
 {
 	AUTO_FREE char *id = record_text(found_record(f), RECORD_ID);

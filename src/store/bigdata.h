@@ -42,6 +42,8 @@ bool bigdata_facts(const struct found *f, const char *key, struct bigdata_facts 
  * digest gets that of its first manifest. */
 int bigdata_record(const struct found *f, const char *key, size_t len,
 	const struct hash_value *digest, struct imbrex_error *err) MUST_CHECK;
+/* The record no longer says how large a document is and what its digest is. */
+int bigdata_forget(const struct found *f, const char *key, struct imbrex_error *err) MUST_CHECK;
 /* The directory of an object's documents, made if absent. ret_fd: the caller's. */
 int bigdata_open_dir(const struct found *f, int *ret_fd, struct imbrex_error *err) MUST_CHECK;
 

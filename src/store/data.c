@@ -209,6 +209,26 @@ static bool is_same_dir(int fd, int dirfd, const char *name)
 	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
+/*
+ * File and record cannot change at once. What the record says of a document that is to be replaced
+ * is taken back first: then it is unknown for a moment, and asked of the file, but never wrong.
+ */
+static int take_back(struct imbrex_store *s, const struct found *f, const char *key,
+	const struct hash_value *digest, struct imbrex_error *err)
+{
+	struct bigdata_facts old;
+	int r;
+
+	if (!bigdata_facts(f, key, &old) || (old.size < 0 && !hash_is_set(&old.digest)) ||
+		hash_equal(&old.digest, digest))
+		return 0;
+	r = bigdata_forget(f, key, err);
+	if (r < 0)
+		return r;
+	object_changed(f);
+	return store_save(s, f->t, err);
+}
+
 static int publish(struct imbrex_store *s, enum imbrex_kind kind, struct arrival *a,
 	const struct bigdata *item, const struct hash_value *digest, struct imbrex_error *err)
 {
@@ -224,6 +244,9 @@ static int publish(struct imbrex_store *s, enum imbrex_kind kind, struct arrival
 	if (!is_same_dir(a->dirfd, f.t->dirfd, a->id))
 		return fail(err, IMBREX_EBUSY, "%s %s was replaced meanwhile",
 			object_type(kind)->noun, a->id);
+	r = take_back(s, &f, item->key, digest, err);
+	if (r < 0)
+		return r;
 	/* The bytes are on disk; the names may share the sync of the table's, see store_save(). */
 	r = atomic_file_commit(
 		&a->file, 0600, s->ordered ? ATOMIC_VOLATILE : ATOMIC_SYNC, NULL, err);

@@ -119,6 +119,190 @@ static int collect(const struct world *w, struct imbrex_store *s, struct imbrex_
 	return r;
 }
 
+/* ---- the verbs of objects ---------------------------------------------------------------- */
+
+#define FRESH_ID "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+static const char *const fresh_names[] = { "fresh", NULL };
+static const struct imbrex_id_map other_ids[] = { { 0, 100000, 65536 } };
+static const struct imbrex_id_maps other_maps = {
+	.uids = other_ids, .n_uids = 1, .gids = other_ids, .n_gids = 1
+};
+
+static int layer_on(struct imbrex_store *s, const char *parent, const struct imbrex_id_maps *maps,
+	struct imbrex_error *err)
+{
+	struct imbrex_layer_opts opts = { .id = FRESH_ID, .names = fresh_names };
+	char *id = NULL;
+	int r;
+
+	if (maps)
+		opts.maps = *maps;
+	r = imbrex_layer_create(s, parent, &opts, &id, err);
+	free(id);
+	return r;
+}
+
+/* Id of the top layer of the image; free(). */
+static char *top_of(struct imbrex_store *s, struct imbrex_error *err)
+{
+	struct imbrex_image *image = NULL;
+	char *id = NULL;
+	char *layer;
+
+	if (imbrex_image_find(s, "one", &id, err) < 0 || imbrex_image_get(s, id, &image, err) < 0) {
+		free(id);
+		return NULL;
+	}
+	layer = strdup(image->layer);
+	imbrex_images_free(image, 1);
+	free(id);
+	return layer;
+}
+
+static int create_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return layer_on(s, NULL, NULL, err);
+}
+
+static int create_mapped_layer(
+	const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	char *top = top_of(s, err);
+	int r = top ? layer_on(s, top, &other_maps, err) : err->status;
+
+	free(top);
+	return r;
+}
+
+/* An archive of one empty file. */
+static int import_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_layer_opts opts = { .names = fresh_names, .read_only = true };
+	char block[512 * 3] = "file";
+	char *id = NULL;
+	unsigned int sum = 0;
+	FILE *file;
+	size_t i;
+	int r;
+
+	memcpy(block + 100, "0000644", 8);
+	memcpy(block + 108, "0000000", 8);
+	memcpy(block + 116, "0000000", 8);
+	memcpy(block + 124, "00000000000", 12);
+	memcpy(block + 136, "00000000000", 12);
+	memcpy(block + 148, "        ", 8);
+	memcpy(block + 156, "0", 1);
+	memcpy(block + 257, "ustar\00000", 8);
+	for (i = 0; i < 512; i++)
+		sum += (unsigned char)block[i];
+	(void)snprintf(block + 148, 8, "%06o", sum);
+	file = tmpfile();
+	if (!file || fwrite(block, sizeof(block), 1, file) != 1 || fflush(file) != 0)
+		exit(99);
+	rewind(file);
+	r = imbrex_layer_import(s, NULL, &opts, fileno(file), &id, err);
+	(void)fclose(file);
+	free(id);
+	return r;
+}
+
+static int create_image(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	struct imbrex_image_opts opts = { .id = FRESH_ID, .names = fresh_names, .metadata = "m" };
+	char *top = top_of(s, err);
+	char *id = NULL;
+	int r = top ? imbrex_image_create(s, top, &opts, &id, err) : err->status;
+
+	free(top);
+	free(id);
+	return r;
+}
+
+static int create_mapped(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_container_opts opts = { .name = "box", .maps = other_maps };
+	char *id = NULL;
+	int r;
+
+	r = imbrex_container_create(s, "one", &opts, &id, err);
+	free(id);
+	return r;
+}
+
+static int create_and_remove_mapped(
+	const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	int r;
+
+	r = create_mapped(w, s, err);
+	return r < 0 ? r : remove_box(w, s, err);
+}
+
+static int name_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const char *const names[] = { "b", "a", NULL };
+
+	return imbrex_names_change(s, "fresh", IMBREX_KIND_ANY, IMBREX_NAMES_ADD, names, err);
+}
+
+static int move_name(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const char *const names[] = { "localhost/one:latest", NULL };
+	char *id = NULL;
+	int r;
+
+	r = imbrex_image_find(s, "two", &id, err);
+	if (r == 0)
+		r = imbrex_names_change(s, id, IMBREX_KIND_IMAGE, IMBREX_NAMES_SET, names, err);
+	free(id);
+	return r;
+}
+
+static int set_metadata(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_metadata_set(s, "box", IMBREX_KIND_ANY, "new", err);
+}
+
+static int set_document(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_data_set(s, IMBREX_KIND_CONTAINER, "box", "Key", "bytes", 5, err);
+}
+
+static int set_other_document(
+	const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_data_set(s, IMBREX_KIND_CONTAINER, "box", "Key", "BYTES", 5, err);
+}
+
+static int delete_named(
+	struct imbrex_store *s, const char *name, enum imbrex_kind kind, struct imbrex_error *err)
+{
+	return imbrex_object_delete(s, name, kind, NULL, NULL, err);
+}
+
+static int delete_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return delete_named(s, "fresh", IMBREX_KIND_LAYER, err);
+}
+
+static int delete_container(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return delete_named(s, "box", IMBREX_KIND_CONTAINER, err);
+}
+
+/* With a copy of its top layer. */
+static int delete_image(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	char *id = NULL;
+	int r;
+
+	r = imbrex_image_find(s, "one", &id, err);
+	if (r == 0)
+		r = delete_named(s, id, IMBREX_KIND_IMAGE, err);
+	free(id);
+	return r == IMBREX_ENOENT ? 0 : r;
+}
+
 const struct operation operations[] = {
 	{ "open a new store", NULL, NULL, NULL, NULL, false },
 	{ "pull", "empty", NULL, pull_one, NULL, false },
@@ -135,6 +319,19 @@ const struct operation operations[] = {
 	{ "remove an image", "one", NULL, remove_one, NULL, false },
 	{ "remove a sibling", "two", NULL, remove_two, NULL, false },
 	{ "remove an image with its container", "box", NULL, remove_one, remove_box, false },
+	{ "make a layer", "one", NULL, create_layer, NULL, false },
+	{ "make a mapped layer", "one", NULL, create_mapped_layer, NULL, false },
+	{ "import a layer", "one", NULL, import_layer, NULL, false },
+	{ "make an image", "one", NULL, create_image, NULL, false },
+	{ "make a mapped container", "one", NULL, create_mapped, create_and_remove_mapped, false },
+	{ "name a layer", "layered", NULL, name_layer, NULL, false },
+	{ "move a name", "two", NULL, move_name, NULL, false },
+	{ "set metadata", "box", NULL, set_metadata, NULL, false },
+	{ "set a document", "box", NULL, set_document, NULL, false },
+	{ "set another document", "box", set_document, set_other_document, NULL, false },
+	{ "delete a layer", "layered", NULL, delete_layer, NULL, false },
+	{ "delete a container", "box", NULL, delete_container, NULL, false },
+	{ "delete an image and a copy", "mapped", NULL, delete_image, NULL, false },
 	{ "collect garbage", "garbage", NULL, collect, NULL, true },
 };
 const size_t n_operations = sizeof(operations) / sizeof(operations[0]);
@@ -220,6 +417,8 @@ void operations_prepare(const struct world *w)
 	struct imbrex_store *s = NULL;
 	int r;
 
+	/* Owners are changed on disk, which is more to disturb than a map of the kernel. */
+	(void)setenv("_CONTAINERS_OVERLAY_DISABLE_IDMAP", "yes", 1);
 	world_remove(w, "empty");
 	if (mkdir(world_path(w, "empty"), 0700) < 0)
 		exit(99);
@@ -236,6 +435,8 @@ void operations_prepare(const struct world *w)
 	start_from(w, "tagged", "one", tag);
 	start_from(w, "box", "one", create);
 	start_from(w, "volatile box", "one", create_volatile);
+	start_from(w, "layered", "one", create_layer);
+	start_from(w, "mapped", "one", create_and_remove_mapped);
 	make_garbage(w);
 }
 

@@ -236,6 +236,41 @@ static void names_into(struct str *to, char *const *names)
 			broken("remember", *names);
 }
 
+/* " with TEXT, KEY=BYTES:DIGEST …" as far as there is any. */
+static void kept_into(struct imbrex_store *s, enum imbrex_kind kind, const char *id, struct str *to)
+{
+	struct imbrex_error err = { 0 };
+	AUTO_FREE char *text = NULL;
+	char **keys = NULL;
+	size_t i;
+	int r;
+
+	r = imbrex_metadata_get(s, id, kind, &text, &err);
+	/* What imbrex writes itself names ids that are random. */
+	if (r == 0 && *text && *text != '{')
+		r = str_printf(to, ", metadata %s", text);
+	if (r == 0)
+		r = imbrex_data_list(s, kind, id, &keys, &err);
+	for (i = 0; r == 0 && keys[i]; i++) {
+		AUTO_FREE char *digest = NULL;
+		int64_t size = -1;
+
+		if (kind == IMBREX_KIND_LAYER) {
+			r = str_printf(to, ", document %s", keys[i]);
+			continue;
+		}
+		r = imbrex_data_size(s, kind, id, keys[i], &size, &err);
+		if (r == 0)
+			r = imbrex_data_digest(s, kind, id, keys[i], &digest, &err);
+		if (r == 0)
+			r = str_printf(
+				to, ", document %s=%lld:%.19s", keys[i], (long long)size, digest);
+	}
+	imbrex_strings_free(keys);
+	if (r < 0)
+		problem("what %s keeps cannot be told: %s", id, err.message);
+}
+
 static void add_images(struct imbrex_store *s, struct strv *to, struct imbrex_error *err)
 {
 	struct imbrex_image *images;
@@ -247,13 +282,31 @@ static void add_images(struct imbrex_store *s, struct strv *to, struct imbrex_er
 	}
 	for (i = 0; i < n; i++) {
 		AUTO_STR names = STR_INIT(4096);
+		AUTO_STR kept = STR_INIT(65536);
+		size_t copies = 0;
 
+		while (images[i].mapped_layers[copies])
+			copies++;
 		names_into(&names, images[i].names);
-		if (strv_addf(to, "image %.12s on %.12s, %zu layers, named%s", images[i].id,
-			    images[i].layer, images[i].n_layers, str_text(&names)) < 0)
+		kept_into(s, IMBREX_KIND_IMAGE, images[i].id, &kept);
+		if (strv_addf(to, "image %.12s on %.12s, %zu layers, %zu copies, named%s%s",
+			    images[i].id, images[i].layer, images[i].n_layers, copies,
+			    str_text(&names), str_text(&kept)) < 0)
 			broken("remember", images[i].id);
 	}
 	imbrex_images_free(images, n);
+}
+
+/* Copies under other maps have random ids. */
+static const char *parent_name(const struct imbrex_layer *layers, size_t n, const char *parent)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (strcmp(layers[i].id, parent) == 0 && layers[i].n_uid_map)
+			return "a copy";
+	}
+	return parent;
 }
 
 static void add_layers(struct imbrex_store *s, struct strv *to, struct imbrex_error *err)
@@ -267,13 +320,21 @@ static void add_layers(struct imbrex_store *s, struct strv *to, struct imbrex_er
 		return;
 	}
 	for (i = 0; r == 0 && i < n; i++) {
+		const char *parent = parent_name(layers, n, layers[i].parent);
+		AUTO_STR about = STR_INIT(65536);
+
+		names_into(&about, layers[i].names);
+		kept_into(s, IMBREX_KIND_LAYER, layers[i].id, &about);
 		if (layers[i].incomplete)
 			r = strv_addf(to, "incomplete layer %.12s", layers[i].id);
-		else if (layers[i].diff_digest[0])
-			r = strv_addf(to, "layer %.12s on %.12s of %.19s", layers[i].id,
-				layers[i].parent, layers[i].diff_digest);
+		else if (layers[i].diff_digest[0] && !layers[i].n_uid_map)
+			r = strv_addf(to, "layer %.12s on %.12s of %.19s%s",
+				*layers[i].names ? "with a name" : layers[i].id, parent,
+				layers[i].diff_digest, str_text(&about));
 		else
-			r = strv_addf(to, "writable layer on %.12s", layers[i].parent);
+			r = strv_addf(to, "%s layer on %.12s%s",
+				layers[i].n_uid_map ? "mapped" : "writable", parent,
+				str_text(&about));
 	}
 	if (r < 0)
 		broken("remember", "layers");
@@ -290,12 +351,14 @@ static void add_containers(struct imbrex_store *s, struct strv *to, struct imbre
 		return;
 	}
 	for (i = 0; i < n; i++) {
-		AUTO_STR names = STR_INIT(4096);
+		AUTO_STR about = STR_INIT(65536);
 
-		names_into(&names, containers[i].names);
-		if (strv_addf(to, "container on %.12s, %s, mounted %d times, named%s",
+		names_into(&about, containers[i].names);
+		kept_into(s, IMBREX_KIND_CONTAINER, containers[i].id, &about);
+		if (strv_addf(to, "container on %.12s, %s, %zu maps, mounted %d times, named%s",
 			    containers[i].image, containers[i].is_volatile ? "volatile" : "stable",
-			    containers[i].mount_count, str_text(&names)) < 0)
+			    containers[i].n_uid_map + containers[i].n_gid_map,
+			    containers[i].mount_count, str_text(&about)) < 0)
 			broken("remember", containers[i].id);
 	}
 	imbrex_containers_free(containers, n);
@@ -358,7 +421,7 @@ static bool is_garbage(const struct imbrex_problem *p)
 	size_t i;
 
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(p->text, words[i]) == 0)
+		if (str_ends(p->text, words[i]))
 			return true;
 	return false;
 }
