@@ -128,10 +128,10 @@ static int ids_of_tree(struct imbrex_store *s, const struct imbrex_auto_ids *how
 	}
 	root = close_fd(root);
 	if (r < 0) {
-		(void)!imbrex_unmount(s, image, false, NULL, NULL);
+		(void)!imbrex_unmount_kind(s, image, IMBREX_KIND_IMAGE, false, NULL, NULL);
 		return r;
 	}
-	return imbrex_unmount(s, image, false, NULL, err);
+	return imbrex_unmount_kind(s, image, IMBREX_KIND_IMAGE, false, NULL, err);
 }
 
 static uint32_t ids_of_set(const struct record *layer, int field)

@@ -251,6 +251,73 @@ static void owners_of_the_way_to_a_layer_are_told_if_they_are_outside_of_its_map
 	ok(imbrex_unmount(f->s, "box", true, NULL, &err), &err);
 }
 
+static int create_auto(struct fixture *f, const struct imbrex_auto_ids *ids, const char *name,
+	struct imbrex_container **ret, struct imbrex_error *err)
+{
+	const struct imbrex_container_opts opts = {
+		.name = name, .maps = { .automatic = ids }, .exact_image = true
+	};
+	AUTO_FREE char *id = NULL;
+	int r;
+
+	r = imbrex_container_create(f->s, "img", &opts, &id, err);
+	return r < 0 ? r : imbrex_container_get(f->s, id, ret, err);
+}
+
+static void each_container_gets_ids_that_no_other_has(void **state)
+{
+	static const struct imbrex_id_map extra[] = { { 3, 77, 1 } };
+	static const struct imbrex_auto_ids with_extra = {
+		.size = 10, .extra_uids = extra, .n_extra_uids = 1
+	};
+	static const struct imbrex_auto_ids as_needed = { 0 };
+	static const struct imbrex_auto_ids too_many = { .size = 4000000000u };
+	struct fixture *f = *state;
+	struct imbrex_container *a = NULL;
+	struct imbrex_container *b = NULL;
+	struct imbrex_container *c = NULL;
+	struct imbrex_error err = { 0 };
+	int r;
+
+	if (geteuid() != 0)
+		skip();
+	populate(f);
+	put_file(f, ID_A, "etc", 0, 0); /* no directory: nobody is named there */
+	r = create_auto(f, &as_needed, "a", &a, &err);
+	if (r < 0) {
+		assert_int_equal(r, IMBREX_ELIMIT);
+		assert_int_equal(err.reason, IMBREX_REASON_NOT_ENOUGH_IDS);
+		assert_string_equal(err.message,
+			"container on image img: user 'containers' has no ids in /etc/subuid for "
+			"user namespaces of containers");
+		print_message("only that: 'containers' has no ids in /etc/subuid here\n");
+		skip();
+	}
+	assert_int_equal(a->n_uid_map, 1);
+	assert_int_equal(a->uid_map[0].inside, 0);
+	assert_int_equal(a->uid_map[0].count, 1024);
+	assert_int_equal(a->gid_map[0].count, 1024);
+	ok(create_auto(f, &with_extra, "b", &b, &err), &err);
+	assert_int_equal(b->n_uid_map, 3);
+	assert_int_equal(b->uid_map[0].outside, a->uid_map[0].outside + 1024);
+	assert_int_equal(b->uid_map[0].count, 3);
+	assert_int_equal(b->uid_map[1].inside, 4);
+	assert_int_equal(b->uid_map[1].count, 6);
+	assert_int_equal(b->uid_map[2].outside, 77);
+	assert_int_equal(b->n_gid_map, 1);
+	assert_int_equal(b->gid_map[0].count, 10);
+	r = create_auto(f, &too_many, "d", &c, &err);
+	assert_int_equal(r, IMBREX_ELIMIT);
+	assert_int_equal(err.reason, IMBREX_REASON_NOT_ENOUGH_IDS);
+	/* What is free again is taken again. */
+	ok(imbrex_object_delete(f->s, "a", IMBREX_KIND_CONTAINER, NULL, NULL, &err), &err);
+	ok(create_auto(f, &as_needed, "c", &c, &err), &err);
+	assert_int_equal(c->uid_map[0].outside, a->uid_map[0].outside);
+	imbrex_containers_free(a, 1);
+	imbrex_containers_free(b, 1);
+	imbrex_containers_free(c, 1);
+}
+
 #define map_test(f) cmocka_unit_test_setup_teardown(f, fixture_set_up, fixture_tear_down)
 
 int main(void)
@@ -258,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		map_test(containers_share_a_copy_of_the_top_layer_for_each_map),
 		map_test(layers_have_the_map_asked_for_or_that_of_their_parent),
+		map_test(each_container_gets_ids_that_no_other_has),
 		map_test(owners_of_the_way_to_a_layer_are_told_if_they_are_outside_of_its_map),
 	};
 
