@@ -38,12 +38,12 @@ IMBREX_API void imbrex_containers_free(struct imbrex_container *containers, size
 
 /* Zero means default everywhere. */
 struct imbrex_container_opts {
-	const char *name;         /* NULL: none */
-	const char *metadata;     /* opaque text kept with it; NULL: what imbrex writes */
-	bool is_volatile;         /* content need not survive a crash */
-	const char *id;           /* NULL: random */
-	const char *const *names; /* further names; NULL terminated; NULL: none */
-	struct imbrex_id_maps maps;
+	const char *name;                /* NULL: none */
+	const char *metadata;            /* opaque text kept with it; NULL: what imbrex writes */
+	bool is_volatile;                /* content need not survive a crash */
+	const char *id;                  /* NULL: random */
+	const char *const *names;        /* further names; NULL terminated; NULL: none */
+	struct imbrex_id_maps maps;      /* all zero: none, whatever the image's layer has */
 	const char *const *mount_opts;   /* kept and used at every mount; NULL terminated */
 	const char *const *storage_opts; /* "size=10G", for the driver; NULL terminated */
 	const char *mount_label;         /* SELinux label of its files; NULL: none */

@@ -35,8 +35,8 @@ struct imbrex_auto_ids {
 };
 
 /*
- * The map of a new layer or container. All zero: the parent layer's, or else the store's own
- * default. `automatic` is for containers only, and beats the rest.
+ * The map of a new layer or container. All zero: the parent layer's, or else none (containers: see
+ * there). `automatic` is for containers only, and beats the rest.
  */
 struct imbrex_id_maps {
 	const struct imbrex_id_map *uids; /* borrowed; NULL: none asked for */

@@ -60,7 +60,7 @@ IMBREX_API int imbrex_names_change(struct imbrex_store *s, const char *name, uns
 
 /* ---- metadata ---------------------------------------------------------------------------- */
 
-/* "" if there is none. ret: free(). */
+/* "" if there is none. ret: free(). Both look in the order layer, image, container. */
 IMBREX_API int imbrex_metadata_get(struct imbrex_store *s, const char *name, unsigned int kinds,
 	char **ret, struct imbrex_error *err) __attribute__((warn_unused_result));
 IMBREX_API int imbrex_metadata_set(struct imbrex_store *s, const char *name, unsigned int kinds,
