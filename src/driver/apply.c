@@ -36,6 +36,7 @@
 
 #include "base/limits.h"
 #include "base/str.h"
+#include "driver/override.h"
 #include "driver/pathset.h"
 #include "os/beneath.h"
 #include "os/fd.h"
@@ -304,7 +305,7 @@ static bool xattr_is_ours(const char *name)
 		rest = str_after(name, "user.overlay.");
 	if (rest)
 		return !str_after(rest, "overlay.");
-	return str_eq(name, "security.selinux") || str_eq(name, APPLY_OVERRIDE_XATTR) ||
+	return str_eq(name, "security.selinux") || str_eq(name, OVERRIDE_XATTR) ||
 	       str_after(name, "user.fuseoverlayfs.");
 }
 
@@ -344,27 +345,10 @@ static int apply_xattrs(struct apply *a, int fd, struct imbrex_error *err)
 
 static int set_override(struct apply *a, int fd, struct imbrex_error *err)
 {
-	const struct entry *e = &a->pending.e;
-	char type[32], text[96];
-	int n;
+	char text[OVERRIDE_TEXT_BYTES];
 
-	switch (e->type) {
-	case ENTRY_DIR:
-		(void)snprintf(type, sizeof(type), "dir");
-		break;
-	case ENTRY_FIFO:
-		(void)snprintf(type, sizeof(type), "pipe");
-		break;
-	case ENTRY_CHAR:
-	case ENTRY_BLOCK:
-		(void)snprintf(type, sizeof(type), "%s-%u-%u",
-			e->type == ENTRY_CHAR ? "char" : "block", e->dev_major, e->dev_minor);
-		break;
-	default:
-		(void)snprintf(type, sizeof(type), "file");
-	}
-	n = snprintf(text, sizeof(text), "%u:%u:%04o:%s", e->uid, e->gid, e->mode, type);
-	return set_xattr(a, fd, APPLY_OVERRIDE_XATTR, text, (size_t)n, err);
+	override_format(&a->pending.e, text);
+	return set_xattr(a, fd, OVERRIDE_XATTR, text, strlen(text), err);
 }
 
 /* Everything after content, for an inode that is open. */

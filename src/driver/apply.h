@@ -21,9 +21,6 @@ enum apply_whiteouts {
 	APPLY_REMOVE   /* the tree holds the lower layers: take out what is whited out */
 };
 
-/* Permission bits and owners kept in an xattr instead of the inode (force_mask). */
-#define APPLY_OVERRIDE_XATTR "user.containers.override_stat"
-
 struct apply_opts {
 	enum apply_whiteouts whiteouts;
 	const char *opaque_xattr;   /* APPLY_OVERLAY: its name; static storage */

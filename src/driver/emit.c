@@ -18,7 +18,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/strv.h"
-#include "driver/apply.h"
+#include "driver/override.h"
 #include "os/beneath.h"
 #include "os/fd.h"
 #include "os/xattr.h"
@@ -67,7 +67,7 @@ bool xattr_travels(const char *name)
 	if (str_eq(name, "security.capability") || str_eq(name, "security.ima"))
 		return true;
 	return str_after(name, "user.") && !str_after(name, "user.overlay.") &&
-	       !str_after(name, "user.fuseoverlayfs.") && !str_eq(name, APPLY_OVERRIDE_XATTR);
+	       !str_after(name, "user.fuseoverlayfs.") && !str_eq(name, OVERRIDE_XATTR);
 }
 
 void item_xattrs_init(struct item_xattrs *x)
@@ -166,12 +166,11 @@ static int read_override(const struct tree_item *item, struct entry *e, struct i
 	char *p;
 	int r;
 
-	r = getxattr_at(item->dirfd, item->name, APPLY_OVERRIDE_XATTR, &text);
+	r = getxattr_at(item->dirfd, item->name, OVERRIDE_XATTR, &text);
 	if (r == -ENODATA || r == -EOPNOTSUPP)
 		return 0;
 	if (r < 0)
-		return fail_code(
-			err, r, "read xattr '%s' of '%s'", APPLY_OVERRIDE_XATTR, item->path);
+		return fail_code(err, r, "read xattr '%s' of '%s'", OVERRIDE_XATTR, item->path);
 	o.uid = (uint32_t)strtoul(str_text(&text), &p, 10);
 	if (*p == ':') {
 		o.gid = (uint32_t)strtoul(p + 1, &p, 10);
@@ -183,8 +182,8 @@ static int read_override(const struct tree_item *item, struct entry *e, struct i
 			}
 		}
 	}
-	return fail(err, IMBREX_EFORMAT, "'%s': xattr '%s' is '%s'", item->path,
-		APPLY_OVERRIDE_XATTR, str_text(&text));
+	return fail(err, IMBREX_EFORMAT, "'%s': xattr '%s' is '%s'", item->path, OVERRIDE_XATTR,
+		str_text(&text));
 }
 
 /* Type of the item; 0 for what does not travel (sockets). */

@@ -18,6 +18,7 @@
 
 #include "driver/chown.h"
 #include "driver/overlay.h"
+#include "driver/override.h"
 #include "os/beneath.h"
 #include "os/fd.h"
 
@@ -38,7 +39,8 @@ static int make_again(int dir, const char *name, mode_t mode, const struct id_pa
 	return 0;
 }
 
-static int rotate(int dir, const struct id_pair *owner, int *diff, struct imbrex_error *err)
+static int rotate(const struct overlay *o, int dir, const struct id_pair *owner, int *diff,
+	struct imbrex_error *err)
 {
 	AUTO_CLOSE int work = -EBADF;
 	AUTO_CLOSE int fresh = -EBADF;
@@ -56,6 +58,9 @@ static int rotate(int dir, const struct id_pair *owner, int *diff, struct imbrex
 		r = make_again(dir, "diff", st.st_mode & 07777, owner, &fresh, err);
 	if (r < 0)
 		return r;
+	r = o->options.has_force_mask ? override_inherit(fresh, *diff) : 0;
+	if (r < 0)
+		return fail_code(err, r, "set xattr '%s' of 'diff' of a new layer", OVERRIDE_XATTR);
 	(void)close_fd(*diff);
 	*diff = take_fd(fresh);
 	return 0;
@@ -76,7 +81,7 @@ int overlay_map_owners(struct overlay *o, const struct overlay_staged *s,
 	if (r < 0)
 		return r;
 	overlay_view_close(&view);
-	r = rotate(s->dir, &root, s->diff, err);
+	r = rotate(o, s->dir, &root, s->diff, err);
 	if (r < 0)
 		return r;
 	/* The mount was volatile: the kernel has synced nothing of what it copied. */

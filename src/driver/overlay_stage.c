@@ -28,6 +28,7 @@
 #include "driver/apply.h"
 #include "driver/copy.h"
 #include "driver/overlay.h"
+#include "driver/override.h"
 #include "os/atomic.h"
 #include "os/beneath.h"
 #include "os/fd.h"
@@ -112,6 +113,9 @@ static int stage_make(
 {
 	int r;
 
+	if (!(opts && opts->image) && s->o->options.has_force_mask && !s->o->options.mount_program)
+		return fail(err, IMBREX_ENOTSUP,
+			"option overlay.force_mask: writable layers need overlay.mount_program");
 	r = keep_maps(s, opts, err);
 	if (r == 0)
 		r = overlay_random_link(s->link, err);
@@ -251,22 +255,34 @@ static int sync_small(struct overlay_stage *s, int link, int lower, struct imbre
 	return 0;
 }
 
+/* With force_mask: what the root would be is told in its xattr, by entries if there were some. */
+static int mask_root(struct overlay_stage *s, int parent_diff, struct imbrex_error *err)
+{
+	int r = s->has_entries ? 0 : override_inherit(s->diff, parent_diff);
+
+	if (r < 0)
+		return fail_code(err, r, "set xattr '%s' of 'diff' of a new layer", OVERRIDE_XATTR);
+	if (fchmod(s->diff, s->o->options.force_mask) < 0)
+		return fail_errno(err, "set mode of 'diff' of a new layer");
+	return 0;
+}
+
 /* Mode and owner of the parent's diff, which every layer above it repeats. A copy has its own. */
 static int inherit_root(struct overlay_stage *s, int parent_diff, struct imbrex_error *err)
 {
 	struct stat st, own;
-	mode_t mode;
 
 	if (s->source.dir >= 0)
 		return 0;
 	if (fstat(parent_diff, &st) < 0 || fstat(s->diff, &own) < 0)
 		return fail_errno(err, "stat 'diff' of the parent layer");
-	mode = s->o->options.has_force_mask ? s->o->options.force_mask : st.st_mode & 07777;
+	if (s->o->options.has_force_mask)
+		return mask_root(s, parent_diff, err);
 	if ((st.st_uid != own.st_uid || st.st_gid != own.st_gid) &&
 		fchown(s->diff, st.st_uid, st.st_gid) < 0 && !s->o->config.single_id &&
 		!s->o->options.ignore_chown_errors)
 		return fail_errno(err, "set owner of 'diff' of a new layer");
-	if (fchmod(s->diff, mode) < 0)
+	if (fchmod(s->diff, st.st_mode & 07777) < 0)
 		return fail_errno(err, "set mode of 'diff' of a new layer");
 	return 0;
 }
@@ -338,9 +354,10 @@ int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *pa
 	} else if (parent && parent->id) {
 		r = seal_on_layer(s, parent->id, err);
 	} else {
-		if (s->o->options.has_force_mask && fchmod(s->diff, s->o->options.force_mask) < 0)
-			return fail_errno(err, "set mode of 'diff' of a new layer");
-		r = make_dir(s, s->dir, "empty", 0700, NULL, err);
+		if (s->o->options.has_force_mask)
+			r = mask_root(s, -EBADF, err);
+		if (r == 0)
+			r = make_dir(s, s->dir, "empty", 0700, NULL, err);
 	}
 	if (r < 0)
 		return r;
