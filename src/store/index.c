@@ -71,6 +71,26 @@ static void *make_room(struct index *x, void *items, uint32_t n, uint32_t *cap, 
 	return moved;
 }
 
+int index_reserve(struct index *x, uint32_t n)
+{
+	uint32_t n_slots = FIRST_CAP;
+
+	if (x->c.n_slots || x->entries || n >= NUMBER_MAX / 8)
+		return 0;
+	/* Four keys a record: half of the slots stay free. */
+	while (n_slots / 6 < n)
+		n_slots *= 2;
+	x->entries = reallocarray(NULL, n, sizeof(*x->entries));
+	x->nodes = reallocarray(NULL, n, 4 * sizeof(*x->nodes));
+	x->slots = calloc(n_slots, sizeof(*x->slots));
+	x->cap_entries = x->entries ? n : 0;
+	x->cap_nodes = x->nodes ? 4 * n : 0;
+	x->c.n_slots = x->slots ? n_slots : 0;
+	if (!x->entries || !x->nodes || !x->slots)
+		return -ENOMEM;
+	return random_bytes(&x->c.seed, sizeof(x->c.seed)) < 0 ? -ENOMEM : 0;
+}
+
 int index_add(struct index *x, const struct index_entry *e)
 {
 	void *entries = make_room(x, x->entries, x->c.n_entries, &x->cap_entries, sizeof(*e));
@@ -104,18 +124,27 @@ static inline uint64_t mix(uint64_t h, uint64_t word)
 	return h ^ h >> 32;
 }
 
+/* The high and the low half of the product of two words that nobody knows without the seed. */
+static inline uint64_t mix_two(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 static uint32_t hash_key(const struct index *x, enum index_key kind, const char *key, size_t len)
 {
 	uint64_t h = mix(x->c.seed, (uint64_t)kind << 32 ^ len);
-	uint64_t word = 0;
+	uint64_t words[2];
 
-	for (; len >= sizeof(word); key += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, key, sizeof(word));
-		h = mix(h, word);
+	for (; len >= sizeof(words); key += sizeof(words), len -= sizeof(words)) {
+		memcpy(words, key, sizeof(words));
+		h = mix_two(words[0] ^ h, words[1] ^ x->c.seed ^ MIX);
 	}
-	word = 0;
-	memcpy(&word, key, len);
-	h = mix(h, word);
+	words[0] = 0;
+	words[1] = 0;
+	memcpy(words, key, len);
+	h = mix_two(words[0] ^ h, words[1] ^ x->c.seed ^ MIX);
 	return (uint32_t)(h ^ h >> 29);
 }
 
@@ -154,7 +183,7 @@ static int rehash(struct index *x)
 
 	for (i = 0; i < n_old; i++)
 		n_live += old[i].last != SLOT_FREE && old[i].last != SLOT_EMPTIED;
-	while (n_slots / 2 < n_live)
+	while (n_slots / 2 < n_live + INDEX_PENDING)
 		n_slots *= 2;
 	x->slots = calloc(n_slots, sizeof(*x->slots));
 	if (!x->slots) {
@@ -194,18 +223,47 @@ static int new_node(struct index *x, uint32_t number, uint32_t *ret)
 	return 0;
 }
 
-int index_link(struct index *x, enum index_key kind, const char *key, size_t len, uint32_t number)
+/* The node of a record into the ring of its hash. */
+static void close_ring(struct index *x, uint32_t hash, uint32_t node)
 {
 	struct index_slot *room = NULL;
-	struct index_slot *slot;
+	struct index_slot *slot = find_slot(x, hash, &room);
+	uint32_t last = slot ? slot->last - 1 : 0;
+
+	if (slot && last < x->c.n_nodes) {
+		x->nodes[node].next = x->nodes[last].next;
+		x->nodes[last].next = node;
+		slot->last = node + 1;
+		return;
+	}
+	slot = slot ? slot : room;
+	if (!slot)
+		return; /* a damaged count of used slots */
+	x->c.n_used += slot->last == SLOT_FREE;
+	*slot = (struct index_slot){ .hash = hash, .last = node + 1 };
+}
+
+void index_settle(struct index *x)
+{
+	uint32_t i;
+
+	for (i = 0; i < x->n_pending; i++)
+		close_ring(x, x->pending[i].hash, x->pending[i].node);
+	x->n_pending = 0;
+}
+
+int index_link(struct index *x, enum index_key kind, const char *key, size_t len, uint32_t number)
+{
 	uint32_t hash;
 	uint32_t node;
-	uint32_t last;
 	int r;
 
 	if (!x->c.n_slots && random_bytes(&x->c.seed, sizeof(x->c.seed)) < 0)
 		return -ENOMEM;
-	if (x->c.n_used >= x->c.n_slots - x->c.n_slots / 4) {
+	if (x->n_pending == INDEX_PENDING)
+		index_settle(x);
+	if (x->c.n_used + INDEX_PENDING >= x->c.n_slots - x->c.n_slots / 4) {
+		index_settle(x);
 		r = rehash(x);
 		if (r < 0)
 			return r;
@@ -214,30 +272,22 @@ int index_link(struct index *x, enum index_key kind, const char *key, size_t len
 	if (r < 0)
 		return r;
 	hash = hash_key(x, kind, key, len);
-	slot = find_slot(x, hash, &room);
-	last = slot ? slot->last - 1 : 0;
-	if (slot && last < x->c.n_nodes) {
-		x->nodes[node].next = x->nodes[last].next;
-		x->nodes[last].next = node;
-		slot->last = node + 1;
-		return 0;
-	}
-	slot = slot ? slot : room;
-	if (!slot)
-		return -ENOMEM; /* a damaged count of used slots */
-	x->c.n_used += slot->last == SLOT_FREE;
-	*slot = (struct index_slot){ .hash = hash, .last = node + 1 };
+	/* The slot is far away: fetched while the next record is parsed. */
+	__builtin_prefetch(&x->slots[hash & (x->c.n_slots - 1)], 1);
+	x->pending[x->n_pending++] = (struct index_pending){ .hash = hash, .node = node };
 	return 0;
 }
 
 void index_unlink(
 	struct index *x, enum index_key kind, const char *key, size_t len, uint32_t number)
 {
-	struct index_slot *slot = find_slot(x, hash_key(x, kind, key, len), NULL);
+	struct index_slot *slot;
 	uint32_t before;
 	uint32_t left;
 	uint32_t at;
 
+	index_settle(x);
+	slot = find_slot(x, hash_key(x, kind, key, len), NULL);
 	if (!slot || slot->last - 1 >= x->c.n_nodes)
 		return;
 	before = slot->last - 1;
@@ -261,11 +311,13 @@ void index_unlink(
 	x->c.free_node = at + 1;
 }
 
-void index_seek(const struct index *x, enum index_key kind, const char *key, size_t len,
-	struct index_walk *ret)
+void index_seek(
+	struct index *x, enum index_key kind, const char *key, size_t len, struct index_walk *ret)
 {
-	struct index_slot *slot = find_slot(x, hash_key(x, kind, key, len), NULL);
+	struct index_slot *slot;
 
+	index_settle(x);
+	slot = find_slot(x, hash_key(x, kind, key, len), NULL);
 	*ret = (struct index_walk){ 0 };
 	if (!slot || slot->last - 1 >= x->c.n_nodes)
 		return;
@@ -300,23 +352,37 @@ bool index_step(const struct index *x, struct index_walk *w, uint32_t *ret_numbe
 
 bool index_head(const char *id, size_t len, uint64_t *ret)
 {
+	/* One more than the value of a digit. */
+	static const uint8_t digits[256] = { ['0'] = 1,
+		['1'] = 2,
+		['2'] = 3,
+		['3'] = 4,
+		['4'] = 5,
+		['5'] = 6,
+		['6'] = 7,
+		['7'] = 8,
+		['8'] = 9,
+		['9'] = 10,
+		['a'] = 11,
+		['b'] = 12,
+		['c'] = 13,
+		['d'] = 14,
+		['e'] = 15,
+		['f'] = 16 };
 	uint64_t head = 0;
+	bool all = true;
 	int i;
 
 	if (len < 16)
 		return false;
 	for (i = 0; i < 16; i++) {
-		char c = id[i];
+		uint8_t digit = digits[(unsigned char)id[i]];
 
-		if (c >= '0' && c <= '9')
-			head = head << 4 | (uint64_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			head = head << 4 | (uint64_t)(c - 'a' + 10);
-		else
-			return false;
+		all = all && digit;
+		head = head << 4 | (uint8_t)(digit - 1);
 	}
 	*ret = head;
-	return true;
+	return all;
 }
 
 /* Four lanes, so that the multiplications overlap; all items are multiples of 8 bytes. */

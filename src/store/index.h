@@ -79,6 +79,13 @@ struct index_counts {
 };
 static_assert(sizeof(struct index_counts) == 40, "part of the file's format");
 
+/* So many rings are closed together, when their slots have come from far memory. */
+#define INDEX_PENDING 16
+struct index_pending {
+	uint32_t hash;
+	uint32_t node;
+};
+
 struct index {
 	struct index_counts c;
 	struct index_entry *entries; /* owned, unless in the map; so are the others */
@@ -86,6 +93,8 @@ struct index {
 	struct index_slot *slots;
 	uint32_t cap_entries;
 	uint32_t cap_nodes;
+	struct index_pending pending[INDEX_PENDING]; /* nodes that are not in their rings yet */
+	uint32_t n_pending;
 	char *map; /* owned: the mapped file that the arrays came from; NULL: none */
 	size_t map_bytes;
 };
@@ -93,6 +102,8 @@ struct index {
 void index_init(struct index *x);
 void index_done(struct index *x);
 
+/* Room for about n records, of an index that is still empty. */
+int index_reserve(struct index *x, uint32_t n) MUST_CHECK;
 int index_add(struct index *x, const struct index_entry *e) MUST_CHECK;
 int index_link(struct index *x, enum index_key kind, const char *key, size_t len,
 	uint32_t number) MUST_CHECK;
@@ -102,14 +113,17 @@ void index_unlink(
 /* The record is gone. Its keys were unlinked. */
 void index_remove(struct index *x, uint32_t number);
 
+/* Finish what index_link() has put off. The other functions here do so by themselves; whoever looks
+ * into the arrays does it first. */
+void index_settle(struct index *x);
 /* Those who may carry a key: index_seek(), then index_step() until it is false. */
 struct index_walk {
 	uint32_t at;
 	uint32_t last;
 	uint32_t left; /* steps: a ring that was damaged ends too */
 };
-void index_seek(const struct index *x, enum index_key kind, const char *key, size_t len,
-	struct index_walk *ret);
+void index_seek(
+	struct index *x, enum index_key kind, const char *key, size_t len, struct index_walk *ret);
 bool index_step(const struct index *x, struct index_walk *w, uint32_t *ret_number);
 
 /* The first 16 digits of an id; false if it does not begin so. */

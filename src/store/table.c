@@ -27,6 +27,8 @@
 #define BLOCK_BYTES 65536u
 /* Records that are looked at are allocated so many at once. */
 #define RECORDS_A_BLOCK 32
+/* What a layer's record takes, to guess how many there are. */
+#define RECORD_BYTES 256
 /* So many records that do not carry a key, and still are said to, prove the index wrong. */
 #define STRANGERS_MAX 256
 
@@ -466,9 +468,12 @@ int table_parse_lent(struct table *t, enum record_place place, struct imbrex_err
 	r = read_whole(text, err);
 	if (r < 0)
 		return r;
+	if (index_reserve(&t->index, (uint32_t)(text->len / RECORD_BYTES)) < 0)
+		return fail_nomem(err);
 	json_scan_init(&s, text->data, text->len);
 	/* A duplicate between the files is possible by design, one within a file is not. */
 	r = parse_array(t, &s, place, t->index.c.n_entries > 0, err);
+	index_settle(&t->index);
 	return r < 0 ? r : json_scan_finish(&s, err);
 }
 
@@ -727,6 +732,7 @@ int table_append(struct table *t, const char *text, size_t len, enum record_plac
 		return r;
 	if (add_record(t, rec, 0) < 0 || see(t, t->index.c.n_entries - 1, rec) < 0)
 		return fail_nomem(err);
+	index_settle(&t->index);
 	return 0;
 }
 
@@ -764,7 +770,9 @@ static int replace(struct table *t, size_t number, const struct str *text, struc
 	free(old->owned);
 	*old = *rec;
 	rec->owned = NULL;
-	return each_key(t, old, (uint32_t)number, link_key) < 0 ? fail_nomem(err) : 0;
+	r = each_key(t, old, (uint32_t)number, link_key);
+	index_settle(&t->index);
+	return r < 0 ? fail_nomem(err) : 0;
 }
 
 int record_set(
