@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pull reader. Strings are where the bytes are: they are passed eight at a time, looking only
+ * The pull reader. Strings are where the bytes are: they are passed a bunch at a time, looking only
  * for a quote, a backslash or a control byte. Nothing recurses: containers that the caller opens
  * are counted, and containers inside a skipped value live in the bits of one word.
  *
@@ -14,6 +14,9 @@
 #include "json/scan.h"
 
 #include <assert.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <inttypes.h>
 #include <string.h>
 
@@ -112,20 +115,46 @@ static int pass_escape(struct json_scan *s, struct imbrex_error *err)
 		err, IMBREX_EFORMAT, "byte %zu: malformed escape in a string", json_scan_offset(s));
 }
 
+#ifdef __SSE2__
+/* Bytes that are looked at together. */
+#define BUNCH 16
+
+/* Where the first quote, backslash or byte below 0x20 of the bunch is; BUNCH if there is none. */
+static inline unsigned int first_special(const char *at)
+{
+	__m128i v = _mm_loadu_si128((const __m128i_u *)at);
+	__m128i marks = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+					     _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
+		_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
+	unsigned int bits = (unsigned int)_mm_movemask_epi8(marks);
+
+	return bits ? (unsigned int)__builtin_ctz(bits) : BUNCH;
+}
+#else
+#define BUNCH      8
 #define SWAR_ONES  0x0101010101010101ull
 #define SWAR_HIGHS 0x8080808080808080ull
 
-/* Non-zero if a byte of v is a quote, a backslash or below 0x20. No false negatives or positives
- * in the lowest marked byte, which is all that "any" needs. */
-static inline uint64_t swar_special(uint64_t v)
+/* No false negatives, and no false positive in the lowest marked byte. */
+static inline unsigned int first_special(const char *at)
 {
-	uint64_t quote = v ^ (SWAR_ONES * '"');
-	uint64_t slash = v ^ (SWAR_ONES * '\\');
+	uint64_t quote;
+	uint64_t slash;
+	uint64_t marks;
+	uint64_t v;
 
-	return (((quote - SWAR_ONES) & ~quote) | ((slash - SWAR_ONES) & ~slash) |
-		       ((v - SWAR_ONES * 0x20) & ~v)) &
-	       SWAR_HIGHS;
+	memcpy(&v, at, sizeof(v));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap64(v);
+#endif
+	quote = v ^ (SWAR_ONES * '"');
+	slash = v ^ (SWAR_ONES * '\\');
+	marks = (((quote - SWAR_ONES) & ~quote) | ((slash - SWAR_ONES) & ~slash) |
+			((v - SWAR_ONES * 0x20) & ~v)) &
+		SWAR_HIGHS;
+	return marks ? (unsigned int)__builtin_ctzll(marks) / 8 : BUNCH;
 }
+#endif
 
 /* s->at is at an opening quote. *ret is what lies between the quotes. */
 static int pass_string(struct json_scan *s, struct json_span *ret, struct imbrex_error *err)
@@ -135,22 +164,12 @@ static int pass_string(struct json_scan *s, struct json_span *ret, struct imbrex
 	int r;
 
 	for (;;) {
-		while (s->end - s->at >= 8) {
-			uint64_t v;
-			uint64_t marks;
+		while (s->end - s->at >= BUNCH) {
+			unsigned int n = first_special(s->at);
 
-			memcpy(&v, s->at, sizeof(v));
-			marks = swar_special(v);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-			if (marks) {
-				s->at += __builtin_ctzll(marks) / 8;
+			s->at += n;
+			if (n < BUNCH)
 				break;
-			}
-#else
-			if (marks)
-				break;
-#endif
-			s->at += 8;
 		}
 		while (s->at < s->end && *s->at != '"' && *s->at != '\\' &&
 			(unsigned char)*s->at >= 0x20)
