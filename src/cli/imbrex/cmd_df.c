@@ -157,7 +157,7 @@ static int run(struct cli *c, const void *args)
 
 static const struct opt opts[] = {
 	{ "verbose", 'v', OPT_FLAG, offsetof(struct df_args, verbose), NULL,
-		"also each image and container: what it shares and what would go with it" },
+		"also each image and container, and what would go with it" },
 	{ NULL },
 };
 
