@@ -48,7 +48,8 @@ VERSIONS = {
         ("lacks", "test_delete.Wiping.test_everything_goes", (), "no storage-layers"),
         ("lacks", "test_diffs.Staging.*", (), "no applydiff-using-staging-dir"),
         ("lacks", "test_idmaps.*.*_clean", (), "no check"),
-        ("lacks", "test_idmaps.Containers.test_copies_go_with_their_image", (), "no storage-layers"),
+        ("lacks", "test_idmaps.Containers.test_copies_go_with_their_image", (),
+         "no storage-layers"),
         ("lacks", "test_idmaps.*", OVERLAY, "what a mount can map is never copied, and no word of "
          "the environment forbids it"),
         ("differs", "test_images.CreatingContainers.test_the_id_and_the_names_are_printed", (),

@@ -74,8 +74,9 @@ class Tool:
             return
         # 1.43 and older print no version.
         with tempfile.TemporaryDirectory() as d:
-            p = subprocess.run([*self.argv, "-g", d + "/r", "-R", d + "/rr", "-s", "vfs", "version"],
-                               capture_output=True, text=True, check=False, env=environment(d))
+            roots = ["-g", d + "/r", "-R", d + "/rr", "-s", "vfs"]
+            p = subprocess.run([*self.argv, *roots, "version"], capture_output=True, text=True,
+                               check=False, env=environment(d))
         found = re.search(r"^Version: (\d+\.\d+)", p.stderr, re.M)
         self.version = found.group(1) if found else "1.43"
 

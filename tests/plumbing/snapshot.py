@@ -28,7 +28,7 @@ APART = {
     r"D-layers/layers\.json|D-images/images\.json|D-containers/containers\.json":
         "compared as tables; an empty one may be missing",
     r"(run/)?D-(layers|containers)/volatile-\w+\.json": "compared as tables; 1.43 has none",
-    r"D/[^/]+/work/.*": "the kernel's",
+    r"D/[^/]+/(work)/.*": "the kernel's",
     r"D/[^/]+/merged": "a mount point, which 1.43 removes after unmounting",
     r"(run/)?lost\+found": "the file system's",
 }

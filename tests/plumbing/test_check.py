@@ -159,7 +159,8 @@ class Layers(Case):
         layer = self.filled("-i", "la")
         with open(self.s.content(layer, "two"), "r+b") as f:
             f.write(b"other")
-        self.damage("layer la", 'layer content incorrect digest|file integrity checksum failed for "two"')
+        self.damage("layer la", "layer content incorrect digest"
+                                '|file integrity checksum failed for "two"')
 
     def test_a_file_that_is_gone(self):
         layer = self.filled("-i", "la")

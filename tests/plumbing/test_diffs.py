@@ -123,7 +123,8 @@ class Diff(plumbing.Case):
         with tarfile.open(path) as t:
             found = {m.name: m for m in t}
             self.assertEqual(t.extractfile("dir/stays").read(), b"dir/stays" * 10)
-            self.assertEqual((found["link"].type, found["link"].linkname), (tarfile.SYMTYPE, "file"))
+            link = found["link"]
+            self.assertEqual((link.type, link.linkname), (tarfile.SYMTYPE, "file"))
             hard = {found["hard1"].type, found["hard2"].type}
             self.assertEqual(hard, {tarfile.REGTYPE, tarfile.LNKTYPE})
             self.assertEqual((found["file"].mode & 0o7777, found["file"].uid, found["file"].gid,

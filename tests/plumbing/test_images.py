@@ -29,8 +29,8 @@ class CreatingImages(plumbing.Case):
                          "im\n\ta\n\tb\n")
 
     def test_an_image_as_json_is_its_record(self):
-        record = self.s.json("create-image", "-j", "-i", "im", "-n", "a", "-m", "text", "-d", DIGEST,
-                             "la")
+        record = self.s.json("create-image", "-j", "-i", "im", "-n", "a", "-m", "text", "-d",
+                             DIGEST, "la")
         self.assertEqual(self.s.records("images"), [record])
         self.assertRegex(record.pop("created"), TIME)
         self.assertEqual({k: record[k] for k in ("id", "digest", "names", "layer", "metadata")},

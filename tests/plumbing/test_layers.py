@@ -311,7 +311,8 @@ three
     def test_a_tree_shows_what_is_mounted(self):
         self.s.layer("-i", "one")
         where = self.s.mount("one")
-        self.assertEqual(self.s.ok("layers", "--tree").out, f"(base)\n└─one\n  mount: {where}\n")
+        self.assertEqual(self.s.ok("layers", "--tree").out,
+                         f"(base)\n└─one\n  mount: {where}\n")
 
     def test_a_tree_has_all_base_layers_at_its_root(self):
         for layer in ("one", "two"):

@@ -178,7 +178,8 @@ class Counting(Case):
 
     def test_mounted_of_an_unknown_object_is_an_error(self):
         self.s.layer("-i", "one")
-        r = self.s.fails("mounted", "nope", "one", text="layer not known checking if nope is mounted\n")
+        r = self.s.fails("mounted", "nope", "one",
+                         text="layer not known checking if nope is mounted\n")
         self.assertEqual(r.out, "")
 
     def test_after_a_boot_nothing_is_mounted(self):

@@ -153,7 +153,8 @@ OVER = plumbing.tar({"d": None, "d/.wh.f": b"", ".wh.x": b"", "new": b"new", "o"
 
 SCRIPTS = {
     "layers": [
-        "create-layer -i one -n a -n b", "create-layer -i two one", "create-layer -i three -n c two",
+        "create-layer -i one -n a -n b", "create-layer -i two one",
+        "create-layer -i three -n c two",
         "create-layer -i one", "create-layer -i four -n a", "create-layer nope",
         "create-layer -j -i five a", "create-layer -i six -l label", "layers", "layers -t",
         "layer one b nope", "layer -j two", "layer -j nope", "get-names one", "add-names -n z one",
@@ -172,7 +173,8 @@ SCRIPTS = {
         "copy /etc/hostname one:/copied", "copy nope:/x one:/y", "layers",
     ],
     "images": [
-        (["import-layer", "-i", "la"], TAR), f"create-image -i one -n a -n b -d {DIGEST} -m text la",
+        (["import-layer", "-i", "la"], TAR),
+        f"create-image -i one -n a -n b -d {DIGEST} -m text la",
         "create-image -i two", "create-image -i one", "create-image -n b", "create-image nope",
         "create-image -d junk la", "images", "images -q", "images -j", "image one two nope",
         "image -j a", f"images-by-digest {DIGEST}", "images-by-digest junk",
@@ -190,7 +192,8 @@ SCRIPTS = {
         "create-container -i one -n a -m text im", "create-container -i two -j name",
         ["create-container", "-i", "three", ""], "create-container -i one im",
         "create-container -n a im", "create-container nope", "containers", "containers -j",
-        "container one a nope", "container -j two", (["set-container-data", "one", "item"], b"data"),
+        "container one a nope", "container -j two",
+        (["set-container-data", "one", "item"], b"data"),
         "get-container-data one item", "get-container-data-digest one item",
         "list-container-data one", "get-container-dir one", "get-container-run-dir a",
         "get-container-dir nope", lambda p: p.fill("one", {"f": b"1", "d/deep": b"2", "g": None}),
@@ -208,7 +211,7 @@ SCRIPTS = {
         "delete-layer one",
     ],
     "maps": [
-        (["import-layer", "-i", "one", "--uidmap", "0:100000:100", "--gidmap", "0:200000:100"], TAR),
+        ("import-layer -i one --uidmap 0:100000:100 --gidmap 0:200000:100".split(), TAR),
         "create-layer -i two one", "create-layer -i three --uidmap x",
         "create-layer -i four --hostuidmap --uidmap 0:1:2",
         "create-layer -i five --uidmap 0:300000:50 --gidmap 0:400000:50",
