@@ -66,7 +66,10 @@ struct imbrex_check_opts {
 	bool repair;  /* rebuild or remove what is damaged and not in use */
 	bool quick;   /* records and links only; else every layer's bytes against its DiffID */
 	bool dry_run; /* with repair: fill `action`, change nothing */
-	bool force;   /* with repair: also remove containers that cannot be saved (upstream's -f) */
+	bool remove;  /* with repair: remove images and layers that cannot be rebuilt and that no
+			 container needs (upstream's -r) */
+	bool force;   /* with repair: likewise, and containers that cannot be saved (upstream's -f)
+		       */
 	int64_t max_age_sec; /* of layers that nobody needs; 0: one day; negative: any age */
 	const char *from;    /* source to fetch damaged layers from, as imbrex_pull() takes it; with
 				repair; NULL: none */
@@ -75,6 +78,13 @@ struct imbrex_check_opts {
 };
 /* Consistency of the whole store, additional stores included. 0 and *ret_n == 0: clean. */
 IMBREX_API int imbrex_check(struct imbrex_store *s, const struct imbrex_check_opts *opts,
+	struct imbrex_problem **ret, size_t *ret_n, struct imbrex_error *err)
+	__attribute__((warn_unused_result));
+/*
+ * Only the content of one object (as imbrex_object_find() finds it) against its digests: a layer;
+ * an image's documents and all of its layers; what a container stands on. Nothing is repaired.
+ */
+IMBREX_API int imbrex_verify(struct imbrex_store *s, const char *name, unsigned int kinds,
 	struct imbrex_problem **ret, size_t *ret_n, struct imbrex_error *err)
 	__attribute__((warn_unused_result));
 IMBREX_API void imbrex_problems_free(struct imbrex_problem *problems, size_t n);

@@ -55,7 +55,7 @@
 #define LIMIT_RECORDS_ASIDE 4096
 /* One document beside a record, given on the command line: tables of contents take tens of MB. */
 #define LIMIT_DATA_ITEM_BYTES (256u * 1024u * 1024u)
-/* An index of such a table: about 100 bytes a layer, for the layers of 512 MiB of JSON. */
+/* The index of a table: about 100 bytes a layer, for the layers of LIMIT_RECORDS_BYTES. */
 #define LIMIT_INDEX_BYTES (256u * 1024u * 1024u)
 /* storage.conf, registries.conf, auth.json, netrc. */
 #define LIMIT_CONF_BYTES (1024u * 1024u)

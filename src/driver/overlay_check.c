@@ -113,6 +113,9 @@ static int check_lower(struct search *s, const char *parent_id, struct imbrex_er
 	int r;
 
 	r = overlay_wanted_lower(s->o, parent_id, &want, &why);
+	/* A parent that is gone is told once, as what it is. */
+	if (r < 0 && !overlay_ops.exists(&s->o->base, parent_id))
+		return 0;
 	if (r < 0)
 		return tell(s, DRIVER_PROBLEM_LINK, err, "parent: %s", why.message);
 	if (str_eq(str_text(&want), str_text(&s->layer.lower)))

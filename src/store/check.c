@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "store/garbage.h"
+#include "store/layer.h"
+#include "store/object.h"
 #include "store/tables.h"
 
 static void forget_pending(struct check *c)
@@ -72,14 +74,59 @@ int check_all(struct check *c, const struct strv *only, struct imbrex_error *err
 	return r < 0 || c->opts->quick ? r : check_content(c, only, err);
 }
 
-PUBLIC int imbrex_check(struct imbrex_store *s, const struct imbrex_check_opts *opts,
-	struct imbrex_problem **ret, size_t *ret_n, struct imbrex_error *err)
+/* ---- one object ------------------------------------------------------------------------ */
+
+static int verify_layers(struct check *c, struct json_span top, struct imbrex_error *err)
 {
-	static const struct imbrex_check_opts none = { 0 };
-	AUTO_CHECK c = { .s = s, .opts = opts ? opts : &none };
+	struct layer_walk w;
+	int r = 0;
+
+	for (layer_walk(c->s, top, &w); r == 0 && w.more; layer_walk_next(c->s, &w))
+		r = check_layer(c, &w.at, err);
+	return r;
+}
+
+static int verify_held(
+	struct check *c, const char *name, unsigned int kinds, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	AUTO_FREE char *id = NULL;
+	struct object o;
 	int r;
 
-	r = check_all(&c, NULL, err);
+	r = store_hold(c->s, HOLD_READ_ALL, &hold, err);
+	if (r == 0)
+		r = object_find(c->s, name, kinds, OBJECT_CONTAINERS_FIRST, &o, err);
+	if (r == IMBREX_ENOENT && (kinds & IMBREX_KIND_IMAGE)) {
+		o.kind = IMBREX_KIND_IMAGE;
+		r = store_find_image(c->s, name, &o.at, err);
+	}
+	if (r < 0)
+		return r;
+	id = record_text(found_record(&o.at), RECORD_ID);
+	if (!id)
+		return fail_nomem(err);
+	if (o.kind == IMBREX_KIND_LAYER)
+		return check_layer(c, &o.at, err);
+	r = check_documents_of(c, &o.at, id, err);
+	return r < 0 ? r
+		     : verify_layers(c,
+			       record_plain(found_record(&o.at),
+				       o.kind == IMBREX_KIND_IMAGE ? IMAGE_LAYER : CONTAINER_LAYER),
+			       err);
+}
+
+PUBLIC int imbrex_verify(struct imbrex_store *s, const char *name, unsigned int kinds,
+	struct imbrex_problem **ret, size_t *ret_n, struct imbrex_error *err)
+{
+	static const struct imbrex_check_opts opts = { 0 };
+	AUTO_CHECK c = { .s = s, .opts = &opts };
+	int r;
+
+	distrust_tables(s);
+	r = verify_held(&c, name, kinds, err);
+	if (r == 0)
+		r = check_content(&c, NULL, err);
 	if (r < 0)
 		return r;
 	*ret = c.found.items;

@@ -78,6 +78,9 @@ static int take_problem(void *ctx, const struct driver_problem *p, struct imbrex
 	struct layer_check *l = ctx;
 	const struct finding what = about(l, kinds[p->kind], p->path);
 
+	if (p->kind == DRIVER_PROBLEM_ABSENT)
+		return findings_add(
+			&l->c->found, &what, err, "its content is missing: %s", p->text);
 	return findings_add(&l->c->found, &what, err, "%s", p->text);
 }
 
@@ -191,19 +194,15 @@ static int plan_reading(struct layer_check *l, struct imbrex_error *err)
 static int check_published(struct layer_check *l, const char *parent, struct imbrex_error *err)
 {
 	struct driver *d = l->c->s->driver;
-	struct finding what;
 	int r;
 
 	r = check_chain(l, parent, err);
 	if (r < 0)
 		return r;
-	if (!d->ops->exists(d, l->id)) {
-		what = about(l, IMBREX_PROBLEM_LAYER_MISSING, NULL);
-		return findings_add(&l->c->found, &what, err, "its content is missing");
-	}
 	r = d->ops->check(d, l->id, *parent ? parent : NULL, take_problem, l, err);
-	if (r == 0)
-		r = check_data(l, err);
+	if (r < 0 || !d->ops->exists(d, l->id))
+		return r;
+	r = check_data(l, err);
 	return r < 0 ? r : plan_reading(l, err);
 }
 

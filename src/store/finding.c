@@ -144,6 +144,24 @@ int findings_move(struct findings *to, struct findings *from, struct imbrex_erro
 	return 0;
 }
 
+int findings_copy(struct findings *to, const struct imbrex_problem *p, struct imbrex_error *err)
+{
+	struct imbrex_problem copy = *p;
+
+	copy.id = strdup(p->id);
+	copy.object = strdup(p->object);
+	copy.about = strdup(p->about);
+	copy.text = strdup(p->text);
+	copy.action = strdup(p->action);
+	if (!copy.id || !copy.object || !copy.about || !copy.text || !copy.action ||
+		make_room(to, 1) < 0) {
+		problem_done(&copy);
+		return fail_nomem(err);
+	}
+	to->items[to->n++] = copy;
+	return 0;
+}
+
 ptrdiff_t findings_find(const struct findings *f, const struct imbrex_problem *like)
 {
 	size_t i;

@@ -33,6 +33,8 @@ int findings_add(struct findings *f, const struct finding *what, struct imbrex_e
 	const char *fmt, ...) MUST_CHECK PRINTF_LIKE(4, 5);
 /* All of `from`, which is empty then, behind those of `to`. */
 int findings_move(struct findings *to, struct findings *from, struct imbrex_error *err) MUST_CHECK;
+int findings_copy(
+	struct findings *to, const struct imbrex_problem *p, struct imbrex_error *err) MUST_CHECK;
 /* One that is about the same: its index, or -1. */
 ptrdiff_t findings_find(const struct findings *f, const struct imbrex_problem *like);
 /* What repair did or would do; the last word counts. */

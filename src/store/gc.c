@@ -375,6 +375,21 @@ static bool owner_of(const struct store_table *t, const char *name, char id[ID_H
 	return id_is_valid(id);
 }
 
+/* Documents of an image whose record is lost, and that a container needs: it can be made again. */
+static bool is_needed_image(struct garbage *g, const struct store_table *t, const char *id)
+{
+	struct table *containers = &g->s->containers.t;
+	ptrdiff_t i;
+
+	if (t != &g->s->images)
+		return false;
+	for (i = table_next(containers, -1); i >= 0; i = table_next(containers, i)) {
+		if (record_is(table_at(containers, (size_t)i), CONTAINER_IMAGE, id))
+			return true;
+	}
+	return false;
+}
+
 static int table_orphan(struct garbage *g, struct store_table *t, const char *name, bool temporary,
 	struct imbrex_error *err)
 {
@@ -410,7 +425,8 @@ static int table_orphans(struct garbage *g, struct store_table *t, struct imbrex
 		bool temporary = str_after(name, ".tmp-") != NULL;
 
 		if (temporary || (!keep && owner_of(t, name, id) &&
-					 table_find_id(&t->t, id, ID_HEX_LEN) < 0))
+					 table_find_id(&t->t, id, ID_HEX_LEN) < 0 &&
+					 !is_needed_image(g, t, id)))
 			r = table_orphan(g, t, name, temporary, err);
 	}
 	return r;

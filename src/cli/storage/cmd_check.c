@@ -220,6 +220,7 @@ static int run_check(struct plumbing *p, struct imbrex_error *err)
 	struct imbrex_check_opts opts = {
 		.repair = p->flags.repair || p->flags.force,
 		.quick = p->flags.quiet,
+		.remove = true,
 		.force = p->flags.force,
 	};
 	AUTO_REPORT report = { .n = 0 };
