@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "run/passwd.h"
+#include "store/auto_ids.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTO_RUN_USER user = { 0 };
 	char spec[600];
 
+	/* Both read the third field; who counts the fourth, too, never needs fewer ids. */
+	assert(ids_of_passwd(text, size) >= ids_of_group(text, size));
 	(void)snprintf(spec, sizeof(spec), "%.*s",
 		(int)MIN((size_t)((newline ? newline : end) - text), sizeof(spec) - 1), text);
 	if (run_user_resolve(spec, passwd, (size_t)((feed ? feed : end) - passwd), group,

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
+#include "store/maps.h"
 #include "store/record.h"
 #include "store/salvage.h"
 
@@ -45,10 +47,15 @@ static void read_fields(struct table *t, size_t index)
 	for (f = 0; f < t->type->n_fields; f++) {
 		struct json_span raw = record_raw(r, f);
 		AUTO_FREE char *text = record_text(r, f);
+		AUTO_FREE struct imbrex_id_map *map = NULL;
 		AUTO_STRV list = { 0 };
+		size_t n_map;
 		size_t i;
 
 		must(text && raw.len <= r->len);
+		must(map_read(r, f, &map, &n_map) == 0 && n_map <= LIMIT_ID_MAP_EXTENTS);
+		for (i = 0; i < n_map; i++)
+			must(map[i].count > 0);
 		(void)record_int(r, f, -1);
 		(void)record_flag(r, f, "incomplete");
 		must(record_list(r, f, &list) == 0);
