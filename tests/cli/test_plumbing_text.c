@@ -133,6 +133,22 @@ static void reasons_have_the_words_that_scripts_match(void **state)
 	}
 }
 
+static void the_operating_system_is_quoted_as_go_quotes_it(void **state)
+{
+	struct imbrex_error err;
+	char buf[TEXT_ERROR_MAX];
+
+	(void)state;
+	(void)fail_code(&err, ENOENT, "open '/No such file or directory'");
+	(void)wrap(&err, IMBREX_ENOENT, "copy");
+	assert_string_equal(text_error(&err, 0, NULL, buf),
+		"copy: open '/No such file or directory': no such file or directory");
+	(void)fail_code(&err, EIO, "read 'x'");
+	assert_string_equal(text_error(&err, 0, NULL, buf), "read 'x': input/output error");
+	(void)fail_reason(&err, IMBREX_EIO, 0, "No such file or directory");
+	assert_string_equal(text_error(&err, 0, NULL, buf), "No such file or directory");
+}
+
 static void durations_are_read_as_go_reads_them(void **state)
 {
 	static const struct {
@@ -360,6 +376,7 @@ int main(void)
 		cmocka_unit_test(strings_are_quoted_as_go_quotes_them),
 		cmocka_unit_test(lists_are_null_where_go_has_none),
 		cmocka_unit_test(reasons_have_the_words_that_scripts_match),
+		cmocka_unit_test(the_operating_system_is_quoted_as_go_quotes_it),
 		cmocka_unit_test(durations_are_read_as_go_reads_them),
 		cmocka_unit_test(digests_are_judged_as_go_judges_them),
 		cmocka_unit_test(options_of_other_drivers_are_refused),

@@ -49,32 +49,49 @@ int plumbing_open_output(const char *path, int *ret_fd, int *ret_close, struct i
 	return open_file(path, O_WRONLY | O_CREAT | O_TRUNC, ret_fd, ret_close, err);
 }
 
+/* Up to `len` bytes; fewer at the end of the file only. Negative with errno set. */
+static ssize_t read_block(int fd, char *to, size_t len)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < len) {
+		n = read(fd, to + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? n : (ssize_t)done;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 int plumbing_read(const char *path, struct str *ret, struct imbrex_error *err)
 {
 	const char *called = path && *path ? path : "/dev/stdin";
 	AUTO_CLOSE int close_it = -EBADF;
+	size_t want;
 	ssize_t n;
-	char *at;
+	char *at, extra;
 	int fd, r;
 
 	r = plumbing_open_input(path, &fd, &close_it, err);
 	if (r < 0)
 		return r;
 	for (;;) {
-		r = str_reserve(ret, BLOCK_BYTES, &at);
-		if (r == -EFBIG)
-			return fail(err, IMBREX_ELIMIT, "%s: more than %zu bytes", called,
-				ret->max_len);
-		if (r < 0)
+		want = MIN(BLOCK_BYTES, ret->max_len - ret->len);
+		if (str_reserve(ret, want, &at) < 0)
 			return fail_nomem(err);
-		n = read(fd, at, BLOCK_BYTES);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = want ? read_block(fd, at, want) : read_block(fd, &extra, 1);
 		if (n < 0)
 			return file_failure(err, "read", called);
-		if (n == 0)
+		if (!want && n > 0)
+			return fail(err, IMBREX_ELIMIT, "%s: more than %zu bytes", called,
+				ret->max_len);
+		ret->len += want ? (size_t)n : 0;
+		ret->data[ret->len] = '\0';
+		if ((size_t)n < want || !want)
 			return 0;
-		ret->len += (size_t)n;
 	}
 }
 

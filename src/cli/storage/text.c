@@ -210,7 +210,25 @@ static const struct reason_text reasons[] = {
 	[IMBREX_REASON_NOT_ENOUGH_IDS] = { "not enough unused IDs in user namespace", BARE },
 	[IMBREX_REASON_DRIVER_UNKNOWN] = { "driver not supported", AFTER },
 	[IMBREX_REASON_CUT_OFF] = { "unexpected EOF", AFTER },
+	[IMBREX_REASON_NO_ARCHIVE] = { "invalid tar header", AFTER },
+	[IMBREX_REASON_FILE_CHANGED] = { "file integrity checksum failed", AFTER },
 };
+
+/* The message, with what the operating system said at its end in Go's spelling. */
+static const char *plain_message(const struct imbrex_error *err, char buf[TEXT_ERROR_MAX])
+{
+	const char *said = err->errnum ? strerrordesc_np(err->errnum) : NULL;
+	size_t len = strlen(err->message);
+	char text[80];
+
+	if (!len)
+		return imbrex_status_name(err->status);
+	if (!said || !str_ends(err->message, said))
+		return err->message;
+	(void)snprintf(buf, TEXT_ERROR_MAX, "%.*s%s", (int)(len - strlen(said)), err->message,
+		text_errno(err->errnum, text));
+	return buf;
+}
 
 const char *text_error(const struct imbrex_error *err, unsigned int kind, const char *name,
 	char buf[TEXT_ERROR_MAX])
@@ -219,7 +237,7 @@ const char *text_error(const struct imbrex_error *err, unsigned int kind, const 
 	const struct reason_text *reason;
 
 	if (!err->reason || (size_t)err->reason >= ARRAY_LEN(reasons))
-		return err->message[0] ? err->message : imbrex_status_name(err->status);
+		return plain_message(err, buf);
 	reason = &reasons[err->reason];
 	if (reason->wrapping == LOCATING && name) {
 		/* A name beyond the limit is cut; it names nothing anyway. */
