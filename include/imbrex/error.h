@@ -63,7 +63,9 @@ enum imbrex_reason {
 	IMBREX_REASON_READ_ONLY,    /* the object lies in an additional store */
 	IMBREX_REASON_NOT_ENOUGH_IDS,
 	IMBREX_REASON_DRIVER_UNKNOWN, /* no driver of that name */
-	IMBREX_REASON_CUT_OFF         /* a stream ends before its format does */
+	IMBREX_REASON_CUT_OFF,        /* a stream ends before its format does */
+	IMBREX_REASON_NO_ARCHIVE,     /* no tar header where one must be */
+	IMBREX_REASON_FILE_CHANGED    /* a file of a layer is not what the layer came with */
 };
 
 #define IMBREX_ERROR_MESSAGE_MAX 1024

@@ -270,7 +270,8 @@ static int parse_block(const struct tar_header *h, struct header *ret, struct im
 	int r;
 
 	if (!tar_checksum_ok(h))
-		return fail(err, IMBREX_EFORMAT, "the checksum does not match");
+		return fail_reason(err, IMBREX_EFORMAT, IMBREX_REASON_NO_ARCHIVE,
+			"the checksum does not match");
 	r = parse_numbers(h, dialect, ret, err);
 	if (r < 0)
 		return r;

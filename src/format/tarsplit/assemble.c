@@ -69,7 +69,7 @@ static int copy_content(
 			"content of '%.256s' is longer than the %" PRIu64 " bytes recorded",
 			file->name, file->size_bytes);
 	if (crc != file->crc)
-		return fail(err, IMBREX_EDIGEST,
+		return fail_reason(err, IMBREX_EDIGEST, IMBREX_REASON_FILE_CHANGED,
 			"content of '%.256s' does not match its recorded checksum", file->name);
 	return 0;
 }
