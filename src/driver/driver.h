@@ -159,6 +159,16 @@ struct driver_ops {
 	/* Begin with a copy of what published layer `id` holds itself, instead of what is below it:
 	 * the stage was made without a parent. */
 	int (*stage_copy)(struct driver_stage *s, const char *id, struct imbrex_error *err);
+	/*
+	 * Layers whose content is somebody else's; NULL: the driver has none. Find one by the text
+	 * of its TOC's digest, and the reference of its image ("" if it has none): 1 and where it
+	 * is, or 0. Its store is told that it is used, until release. The other one makes an empty
+	 * stage show it, in place of content.
+	 */
+	int (*find_additional)(struct driver *d, const char *toc, const char *reference,
+		char **ret_path, struct imbrex_error *err);
+	void (*release_additional)(struct driver *d, const char *path);
+	int (*stage_point)(struct driver_stage *s, const char *path, struct imbrex_error *err);
 	/* Sink that fills the stage; at most one per stage; must be finished before seal. */
 	int (*stage_entries)(
 		struct driver_stage *s, struct entry_sink **ret, struct imbrex_error *err);
@@ -210,6 +220,8 @@ struct driver_ops {
 	 * it, read-only, never leaving the layer; for tar-split reassembly. */
 	int (*open_file)(struct driver *d, const char *id, const char *name, size_t name_len,
 		int *ret_fd, struct imbrex_error *err);
+	/* The directory that holds what layer `id` itself brings (with drivers that copy: all). */
+	int (*open_tree)(struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err);
 	/*
 	 * Entries of layer `id` relative to `other` (NULL: nothing; any other published layer, the
 	 * parent being the cheap case), sorted by path, a deletion as a whiteout. Owners are told

@@ -240,6 +240,7 @@ int overlay_remove(
 	/* Peers bind the home onto itself, and undo it, at any time: see tempdir_parent_fd(). */
 	int home = tempdir_parent_fd(trash);
 	AUTO_CLOSE int links = -EBADF;
+	AUTO_CLOSE int layer = -EBADF;
 	int r;
 
 	r = overlay_check_id(id, err);
@@ -253,9 +254,12 @@ int overlay_remove(
 		if (r < 0 && r != IMBREX_ENOENT)
 			return wrap(err, r, "layer %s", id);
 	}
+	layer = openat(home, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = tempdir_stage_deletion(trash, home, id, err);
 	if (r < 0 && r != IMBREX_ENOENT)
 		return wrap(err, r, "layer %s", id);
+	if (r == 0 && layer >= 0)
+		overlay_additional_removed(o, layer);
 	return 0;
 }
 
@@ -323,6 +327,9 @@ const struct driver_ops overlay_ops = {
 	.open = overlay_open,
 	.close = overlay_close,
 	.stage_new = overlay_stage_new,
+	.find_additional = overlay_additional_find,
+	.release_additional = overlay_additional_release,
+	.stage_point = overlay_stage_point,
 	.stage_copy = overlay_stage_copy,
 	.stage_entries = overlay_stage_entries,
 	.stage_seal = overlay_stage_seal,
@@ -339,6 +346,7 @@ const struct driver_ops overlay_ops = {
 	.mounted_elsewhere = overlay_mounted_elsewhere,
 	.retire = overlay_retire,
 	.open_file = overlay_open_file,
+	.open_tree = overlay_open_tree,
 	.diff = overlay_diff,
 	.changes = overlay_changes,
 	.diff_size = overlay_diff_size,

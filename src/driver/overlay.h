@@ -5,6 +5,7 @@
  * overlay.c          life cycle: open, remove, list
  * overlay_stage.c    a new layer, or new content for one: stage, publish, replace
  * overlay_options.c  the driver's options
+ * overlay_additional.c  layers whose content lies in an additional layer store
  * overlay_layer.c    one layer directory: link, lower, generations; repair of l/
  * overlay_lowers.c   what lies below a layer
  * overlay_words.c    mount options by whom they are for
@@ -36,10 +37,18 @@
 /* A `lower` file of that many "l/<link>" with colons, with room to spare. */
 #define OVERLAY_LOWER_BYTES (32u * 1024u)
 
+/* Where layers of others can be had; see overlay_additional.c. */
+struct overlay_layer_store {
+	char *path;          /* owned; absolute */
+	bool with_reference; /* a directory for each image's reference */
+};
+
 struct overlay_options {
 	char *mountopt;           /* owned; comma list; NULL: none */
 	char *mount_program;      /* owned; absolute path; NULL: the kernel mounts */
 	struct strv image_stores; /* other graphroots that may hold layers, read only */
+	struct overlay_layer_store *layer_stores; /* owned array */
+	size_t n_layer_stores;
 	bool skip_mount_home;     /* do not bind the home onto itself before mounting */
 	bool ignore_chown_errors;
 	bool sync_filesystem;
@@ -89,6 +98,8 @@ int overlay_stage_new(struct driver *d, struct tempdir *temp, const struct drive
 	struct imbrex_error *err) MUST_CHECK;
 int overlay_stage_copy(
 	struct driver_stage *base, const char *id, struct imbrex_error *err) MUST_CHECK;
+int overlay_stage_point(
+	struct driver_stage *base, const char *path, struct imbrex_error *err) MUST_CHECK;
 int overlay_stage_entries(
 	struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err) MUST_CHECK;
 int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *parent, bool sync,
@@ -171,6 +182,22 @@ int overlay_words_add(
 /* overlay_shift.c */
 bool overlay_shifts(struct driver *d, const struct id_maps *maps);
 
+/* overlay_additional.c */
+/* The `diff` of a layer directory, which may be another's; `how`: O_PATH or O_RDONLY. */
+int overlay_diff_open(const struct overlay *o, const char *id, int dir, int how,
+	struct imbrex_error *err) MUST_CHECK;
+/* Its absolute path; `dir_path` is that of the directory. */
+int overlay_diff_path(const struct overlay *o, const char *dir_path, const char *id, int dir,
+	char **ret, struct imbrex_error *err) MUST_CHECK;
+/* Members of driver_ops. */
+int overlay_additional_find(struct driver *d, const char *toc, const char *reference,
+	char **ret_path, struct imbrex_error *err) MUST_CHECK;
+void overlay_additional_release(struct driver *d, const char *path);
+/* The empty `diff` of a directory in the making becomes a link. */
+int overlay_additional_point(int dir, const char *path, struct imbrex_error *err) MUST_CHECK;
+/* A layer directory goes: its store is told, if it was another's. */
+void overlay_additional_removed(struct overlay *o, int dir);
+
 /* overlay_mount.c */
 bool overlay_mounted_elsewhere(struct driver *d, const char *id);
 int overlay_retire(struct driver *d, struct imbrex_error *err) MUST_CHECK;
@@ -227,6 +254,9 @@ int overlay_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
 int overlay_metadata(
 	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 void overlay_stop_reading(struct overlay *o);
+
+int overlay_open_tree(
+	struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err) MUST_CHECK;
 
 /* overlay_diff.c */
 int overlay_diff(struct driver *d, const char *id, const struct id_maps *maps, const char *other,

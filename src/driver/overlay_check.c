@@ -238,9 +238,9 @@ int overlay_tree_open(
 		t.whiteouts = o->options.mount_program ? APPLY_AUFS : APPLY_OVERLAY;
 		if (!o->options.mount_program)
 			t.opaque_xattr = overlay_opaque_xattr(o);
-		t.fd = openat(layer.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		t.fd = overlay_diff_open(o, id, layer.fd, O_RDONLY, err);
 		if (t.fd < 0)
-			return fail_errno(err, "open 'diff'");
+			return t.fd;
 	}
 	*ret = t;
 	return 0;

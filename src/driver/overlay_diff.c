@@ -101,15 +101,30 @@ static int look_open(struct overlay *o, const char *id, const char *other, bool 
 		       (o->config.read_only || overlay_probe_native_diff(o) > 0);
 	if (whole ? !l->is_native : !l->is_parent)
 		return open_views(o, id, other, l, err);
-	l->diff = openat(l->layer.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	l->diff = overlay_diff_open(o, id, l->layer.fd, O_RDONLY, err);
 	if (l->diff < 0)
-		return fail_errno(err, "layer %s: open 'diff'", id);
+		return l->diff;
 	if (!whole)
 		return 0;
 	r = overlay_lowers(o, id, &l->lowers, err);
 	if (r == 0)
 		r = lower_tree_init(&l->below, &l->lowers, overlay_opaque_xattr(o), err);
 	return r;
+}
+
+int overlay_open_tree(struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err)
+{
+	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
+	int fd, r;
+
+	r = overlay_layer_open(overlay_of(d), id, &layer, err);
+	if (r < 0)
+		return r;
+	fd = openat(layer.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno(err, "layer %s: open 'diff'", id);
+	*ret_fd = fd;
+	return 0;
 }
 
 static struct upper_tree upper_of(const struct overlay *o, struct look *l)

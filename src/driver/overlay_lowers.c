@@ -56,6 +56,8 @@ static int add_lower(struct overlay *o, const char *id, const char *link, struct
 {
 	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
 	AUTO_STR lower_id = STR_INIT(LIMIT_NAME_BYTES);
+	AUTO_FREE char *dir = NULL;
+	AUTO_FREE char *diff = NULL;
 	int r;
 
 	r = find_lower(o, link, &lower_id, err);
@@ -63,10 +65,16 @@ static int add_lower(struct overlay *o, const char *id, const char *link, struct
 		r = overlay_layer_open(o, str_text(&lower_id), &layer, err);
 	if (r < 0)
 		return wrap(err, r, "layer %s: below it", id);
-	if (!is_dir_at(layer.fd, "diff"))
+	if (!is_dir_at(layer.fd, "diff") && !is_symlink_at(layer.fd, "diff"))
 		return fail(err, IMBREX_EFORMAT, "layer %s: 'diff' is not a directory",
 			str_text(&lower_id));
-	if (strv_addf(ret, "%s/%s/diff", o->homes[layer.home].path, str_text(&lower_id)) < 0)
+	dir = format_text("%s/%s", o->homes[layer.home].path, str_text(&lower_id));
+	if (!dir)
+		return fail_nomem(err);
+	r = overlay_diff_path(o, dir, str_text(&lower_id), layer.fd, &diff, err);
+	if (r < 0)
+		return r;
+	if (strv_take(ret, take_ptr(diff)) < 0)
 		return fail_nomem(err);
 	return add_generations(o, str_text(&lower_id), &layer, ret, err);
 }

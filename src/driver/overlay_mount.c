@@ -129,10 +129,16 @@ static int plan_lowers(struct overlay *o, const char *id, bool read_only, struct
 	struct imbrex_error *err)
 {
 	size_t least = read_only ? 2 : 1;
+	AUTO_FREE char *diff = NULL;
 	int r;
 
-	if (read_only && strv_addf(&p->lowers, "%s/diff", p->dir) < 0)
-		return fail_nomem(err);
+	if (read_only) {
+		r = overlay_diff_path(o, p->dir, id, p->layer.fd, &diff, err);
+		if (r < 0)
+			return r;
+		if (strv_take(&p->lowers, take_ptr(diff)) < 0)
+			return fail_nomem(err);
+	}
 	r = overlay_lowers_of(o, id, &p->layer, &p->lowers, err);
 	if (r < 0)
 		return r;

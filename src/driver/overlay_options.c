@@ -122,12 +122,56 @@ static int refuse_quota(struct overlay_options *o, const char *value, struct imb
 		"options overlay.size and overlay.inodes (project quota) are not supported");
 }
 
-static int refuse_layer_store(
-	struct overlay_options *o, const char *value, struct imbrex_error *err)
+/* "PATH" or "PATH:ref". */
+static int add_layer_store(struct overlay_options *o, char *text, struct imbrex_error *err)
 {
-	if (!*value)
-		return 0;
-	return fail(err, IMBREX_ENOTSUP, "option overlay.additionallayerstore is not supported");
+	struct overlay_layer_store *stores;
+	char *word = strchr(text, ':');
+	struct stat st;
+	size_t len;
+
+	if (word)
+		*word++ = '\0';
+	for (len = strlen(text); len > 1 && text[len - 1] == '/';)
+		text[--len] = '\0';
+	if (text[0] != '/')
+		return fail(err, IMBREX_EINVAL,
+			"option overlay.additionallayerstore: '%s' is not an absolute path", text);
+	if (word && !str_eq(word, "ref"))
+		return fail(err, IMBREX_EINVAL,
+			"option overlay.additionallayerstore: '%s' is not 'ref'", word);
+	if (stat(text, &st) < 0)
+		return fail_errno(err, "option overlay.additionallayerstore: '%s'", text);
+	if (!S_ISDIR(st.st_mode))
+		return fail(err, IMBREX_EINVAL,
+			"option overlay.additionallayerstore: '%s' is not a directory", text);
+	stores = reallocarray(o->layer_stores, o->n_layer_stores + 1, sizeof(*stores));
+	if (!stores)
+		return fail_nomem(err);
+	o->layer_stores = stores;
+	stores += o->n_layer_stores;
+	*stores = (struct overlay_layer_store){ .path = strdup(text), .with_reference = word };
+	if (!stores->path)
+		return fail_nomem(err);
+	o->n_layer_stores++;
+	return 0;
+}
+
+static int add_layer_stores(struct overlay_options *o, const char *value, struct imbrex_error *err)
+{
+	int r = 0;
+
+	while (r == 0 && *value) {
+		size_t n = strcspn(value, ",");
+		AUTO_FREE char *text = strndup(value, n);
+
+		if (!text)
+			return fail_nomem(err);
+		r = n ? add_layer_store(o, text, err) : 0;
+		value += n;
+		value += *value == ',';
+	}
+	return r;
 }
 
 static const struct {
@@ -135,7 +179,7 @@ static const struct {
 	int (*set)(struct overlay_options *o, const char *value, struct imbrex_error *err);
 } overlay_keys[] = {
 	{ "additionalimagestore", add_stores },
-	{ "additionallayerstore", refuse_layer_store },
+	{ "additionallayerstore", add_layer_stores },
 	{ "force_mask", set_force_mask },
 	{ "ignore_chown_errors", set_ignore_chown },
 	{ "imagestore", add_stores },
@@ -177,7 +221,12 @@ int overlay_options_parse(
 
 void overlay_options_done(struct overlay_options *o)
 {
+	size_t i;
+
 	free(o->mountopt);
 	free(o->mount_program);
 	strv_done(&o->image_stores);
+	for (i = 0; i < o->n_layer_stores; i++)
+		free(o->layer_stores[i].path);
+	free(o->layer_stores);
 }

@@ -37,9 +37,10 @@ static int start_reading(struct overlay *o, const char *id, struct imbrex_error 
 	r = overlay_layer_open(o, id, &layer, err);
 	if (r < 0)
 		return r;
-	o->reading_diff = openat(layer.fd, "diff", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (o->reading_diff < 0)
-		return fail_errno(err, "layer %s: open 'diff'", id);
+	r = overlay_diff_open(o, id, layer.fd, O_PATH, err);
+	if (r < 0)
+		return r;
+	o->reading_diff = r;
 	o->reading = strdup(id);
 	return o->reading ? 0 : fail_nomem(err);
 }

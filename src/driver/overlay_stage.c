@@ -48,6 +48,7 @@ struct overlay_stage {
 	int dir;                 /* owned; the layer directory */
 	int diff;                /* owned; its diff */
 	bool has_entries;
+	bool is_pointer; /* the content is another's: see overlay_additional.c */
 	bool sealed;
 	bool published;
 	struct source source;
@@ -89,6 +90,8 @@ void overlay_stage_free(struct driver_stage *base)
 	struct imbrex_error ignored;
 
 	s->diff = close_fd(s->diff);
+	if (s->is_pointer && !s->published)
+		overlay_additional_removed(s->o, s->dir);
 	s->dir = close_fd(s->dir);
 	s->source.dir = close_fd(s->source.dir);
 	if (!s->published && s->name[0])
@@ -182,14 +185,29 @@ int overlay_stage_copy(struct driver_stage *base, const char *id, struct imbrex_
 		return r;
 	if (fstat(layer.fd, &st) < 0)
 		return fail_errno(err, "layer %s: stat its directory", id);
-	diff = openat(layer.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	diff = overlay_diff_open(s->o, id, layer.fd, O_RDONLY, err);
 	if (diff < 0)
-		return fail_errno(err, "layer %s: open 'diff'", id);
+		return diff;
 	r = copy_tree(diff, s->diff, &opts, err);
 	if (r < 0)
 		return wrap(err, r, "layer %s", id);
 	s->source = (struct source){ take_fd(layer.fd), st.st_mtim };
 	return 0;
+}
+
+int overlay_stage_point(struct driver_stage *base, const char *path, struct imbrex_error *err)
+{
+	struct overlay_stage *s = stage_of(base);
+	int r;
+
+	assert(!s->sealed && !s->has_entries && s->source.dir < 0);
+	s->diff = close_fd(s->diff);
+	r = overlay_additional_point(s->dir, path, err);
+	if (r < 0)
+		return r;
+	s->is_pointer = true;
+	s->diff = overlay_diff_open(s->o, s->name, s->dir, O_RDONLY, err);
+	return s->diff < 0 ? s->diff : 0;
 }
 
 int overlay_stage_entries(
@@ -272,7 +290,7 @@ static int inherit_root(struct overlay_stage *s, int parent_diff, struct imbrex_
 {
 	struct stat st, own;
 
-	if (s->source.dir >= 0)
+	if (s->source.dir >= 0 || s->is_pointer)
 		return 0;
 	if (fstat(parent_diff, &st) < 0 || fstat(s->diff, &own) < 0)
 		return fail_errno(err, "stat 'diff' of the parent layer");
@@ -328,9 +346,9 @@ static int seal_on_layer(struct overlay_stage *s, const char *id, struct imbrex_
 	r = read_parent(s->o, id, &parent, err);
 	if (r < 0)
 		return r;
-	diff = openat(parent.fd, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	diff = overlay_diff_open(s->o, id, parent.fd, O_RDONLY, err);
 	if (diff < 0)
-		return fail_errno(err, "layer %s: open 'diff'", id);
+		return diff;
 	r = inherit_root(s, diff, err);
 	if (r < 0)
 		return r;
@@ -354,7 +372,7 @@ int overlay_stage_seal(struct driver_stage *base, const struct driver_parent *pa
 	} else if (parent && parent->id) {
 		r = seal_on_layer(s, parent->id, err);
 	} else {
-		if (s->o->options.has_force_mask)
+		if (s->o->options.has_force_mask && !s->is_pointer)
 			r = mask_root(s, -EBADF, err);
 		if (r == 0)
 			r = make_dir(s, s->dir, "empty", 0700, NULL, err);

@@ -55,7 +55,9 @@ struct pull {
 	struct oci_config config;
 	char (*ids)[ID_HEX_LEN + 1]; /* of the layers, bottom first; owned */
 	struct txn_layer *layers;    /* likewise */
-	size_t *missing;             /* indexes of layers to fetch; owned */
+	struct hash_value *tocs;     /* of layers known by their TOC only, else not set; owned */
+	bool has_tocs;
+	size_t *missing; /* indexes of layers to fetch; owned */
 	size_t n_missing;
 	struct progress progress;
 };
@@ -79,6 +81,7 @@ static void pull_done(struct pull *p)
 	free(p->ids);
 	free(p->layers);
 	free(p->missing);
+	free(p->tocs);
 	if (p->username) {
 		explicit_bzero(p->username, strlen(p->opts->creds));
 		free(p->username);
@@ -219,6 +222,66 @@ static int fetch_documents(struct pull *p, struct imbrex_error *err)
 
 /* ---- what is missing ------------------------------------------------------------------- */
 
+/* Digest of a layer's table of contents, as its descriptor has it: 1 and *ret, or 0. */
+static int toc_of(const struct oci_descriptor *d, struct hash_value *ret, struct imbrex_error *err)
+{
+	static const char *const keys[] = {
+		"io.github.containers.zstd-chunked.manifest-checksum",
+		"containerd.io/snapshot/stargz/toc.digest",
+	};
+	const char *text = NULL;
+	size_t i, k;
+
+	for (k = 0; k < ARRAY_LEN(keys); k++) {
+		for (i = 0; i + 1 < d->annotations.n; i += 2) {
+			if (!str_eq(d->annotations.items[i], keys[k]))
+				continue;
+			if (text)
+				return fail(err, IMBREX_EFORMAT,
+					"layer %s has tables of contents of two kinds",
+					digest_short(&d->digest));
+			text = d->annotations.items[i + 1];
+		}
+	}
+	if (!text)
+		return 0;
+	return digest_parse(text, strlen(text), ret, err) < 0 ? err ? err->status : IMBREX_EFORMAT
+							      : 1;
+}
+
+/*
+ * A layer of an additional layer store takes the place of the one that would be fetched: 1, named
+ * by its TOC, because nobody has compared its content with the DiffID. 0: it must be fetched, or is
+ * here, checked.
+ */
+static int find_additional(struct pull *p, size_t i, struct imbrex_error *err)
+{
+	struct hash_value toc;
+	char id[ID_HEX_LEN + 1];
+	const char *const ids[] = { p->ids[i], id };
+	bool have[2];
+	int r;
+
+	r = toc_of(&p->manifest.layers[i], &toc, err);
+	if (r <= 0)
+		return r;
+	r = layer_id_toc(i ? p->ids[i - 1] : NULL, &toc, id, err);
+	if (r == 0)
+		r = store_have_layers(p->s, ids, ARRAY_LEN(ids), have, err);
+	if (r < 0 || have[0])
+		return r;
+	if (!have[1]) {
+		r = store_txn_layer_additional(
+			p->txn, &toc, p->docs.name ? p->docs.name : "", &p->layers[i].staged, err);
+		if (r <= 0)
+			return r;
+	}
+	memcpy(p->ids[i], id, sizeof(id));
+	p->tocs[i] = toc;
+	p->has_tocs = true;
+	return 1;
+}
+
 static int name_layers(struct pull *p, struct imbrex_error *err)
 {
 	size_t n = p->manifest.n_layers;
@@ -228,13 +291,20 @@ static int name_layers(struct pull *p, struct imbrex_error *err)
 	p->ids = calloc(n + 1, sizeof(*p->ids));
 	p->layers = calloc(n + 1, sizeof(*p->layers));
 	p->missing = calloc(n + 1, sizeof(*p->missing));
-	if (!p->ids || !p->layers || !p->missing)
+	p->tocs = calloc(n + 1, sizeof(*p->tocs));
+	if (!p->ids || !p->layers || !p->missing || !p->tocs)
 		return fail_nomem(err);
 	for (i = 0; i < n; i++) {
 		r = layer_id(i ? p->ids[i - 1] : NULL, &p->config.diff_ids[i], p->ids[i], err);
 		if (r < 0)
 			return r;
 		p->layers[i].id = p->ids[i];
+		if (!store_txn_has_additional(p->txn))
+			continue;
+		r = find_additional(p, i, err);
+		if (r < 0)
+			return wrap(
+				err, r, "layer %s", digest_short(&p->manifest.layers[i].digest));
 	}
 	return 0;
 }
@@ -280,7 +350,7 @@ static int find_missing(struct pull *p, struct imbrex_error *err)
 		ids[i] = p->ids[i];
 	r = store_have_layers(p->s, ids, n, have, err);
 	for (i = 0; r == 0 && i < n; i++) {
-		if (have[i]) {
+		if (have[i] || p->layers[i].staged) {
 			progress_skip(&p->progress, &p->manifest.layers[i].digest);
 			continue;
 		}
@@ -368,7 +438,9 @@ static int commit(struct pull *p, const char *id, struct imbrex_error *err)
 	metadata = format_text(
 		"{\"signatures-sizes\":{\"%s\":[]}}", hash_format(&p->docs.digest, text));
 	signature = format_text("signature-%s", hash_hex(&p->docs.digest, hex));
-	if (!metadata || !signature || strv_addf(&keys, "sha256:%s", id) < 0 ||
+	if (!metadata || !signature ||
+		(p->has_tocs ? strv_add(&keys, hash_format(&p->manifest.config.digest, text))
+			     : strv_addf(&keys, "sha256:%s", id)) < 0 ||
 		strv_addf(&keys, "manifest-%s", hash_format(&p->docs.list_digest, text)) < 0 ||
 		strv_addf(&keys, "manifest-%s", hash_format(&p->docs.digest, text)) < 0)
 		return fail_nomem(err);
@@ -410,10 +482,11 @@ static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex
 	r = fetch_documents(p, err);
 	if (r < 0)
 		return r;
-	r = image_id(&p->manifest.config.digest, NULL, 0, id, err);
+	r = name_layers(p, err);
 	if (r < 0)
 		return r;
-	r = name_layers(p, err);
+	r = image_id(&p->manifest.config.digest, p->has_tocs ? p->tocs : NULL,
+		p->has_tocs ? p->manifest.n_layers : 0, id, err);
 	if (r < 0)
 		return r;
 	r = find_missing(p, err);

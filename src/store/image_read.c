@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "oci/digest.h"
 #include "store/image.h"
 #include "store/layer.h"
 
@@ -113,6 +114,24 @@ PUBLIC int imbrex_image_find(
 	return 0;
 }
 
+/* The configuration's digest is its key, and as a rule the image's id too; but not if layers of the
+ * image are known by their tables of contents. */
+static char *config_key(const struct record *rec, const char *id)
+{
+	AUTO_FREE char *usual = format_text("sha256:%s", id);
+	AUTO_STRV keys = { 0 };
+	size_t i;
+
+	if (!usual || record_list(rec, IMAGE_BIG_DATA_NAMES, &keys) < 0)
+		return NULL;
+	for (i = 0; !strv_has(&keys, usual) && i < keys.n; i++) {
+		if (digest_parse(keys.items[i], strlen(keys.items[i]), &(struct hash_value){ 0 },
+			    NULL) == 0)
+			return strdup(keys.items[i]);
+	}
+	return take_ptr(usual);
+}
+
 static int get_document(struct imbrex_store *s, const char *image, bool config, char **ret,
 	size_t *ret_len, struct imbrex_error *err)
 {
@@ -131,8 +150,8 @@ static int get_document(struct imbrex_store *s, const char *image, bool config, 
 	if (r < 0)
 		return r;
 	id = record_text(found_record(&f), IMAGE_ID);
-	key = id && config ? format_text("sha256:%s", id) : strdup("manifest");
-	if (!id || !key)
+	key = !id ? NULL : config ? config_key(found_record(&f), id) : strdup("manifest");
+	if (!key)
 		return fail_nomem(err);
 	r = bigdata_get(s, f.t, f.index, key, LIMIT_CONFIG_BYTES, &text, err);
 	if (r < 0)

@@ -40,6 +40,8 @@ struct staged_layer {
 					   none */
 	struct layer_facts facts;       /* uids and gids owned */
 	bool filled;
+	char *elsewhere;   /* owned; where it lies in an additional layer store; NULL: it is ours */
+	struct table info; /* one record: what that store says of it */
 };
 
 struct store_txn {
@@ -75,6 +77,10 @@ void store_txn_free(struct store_txn *txn)
 		txn->layers = l->next;
 		driver_stage_free(l->stage);
 		layer_facts_done(&l->facts);
+		if (l->elsewhere)
+			txn->s->driver->ops->release_additional(txn->s->driver, l->elsewhere);
+		free(l->elsewhere);
+		table_done(&l->info);
 		free(l);
 	}
 	store_temps_close(&txn->temps);
@@ -100,6 +106,7 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 	if (!l)
 		return fail_nomem(err);
 	l->txn = txn;
+	table_init(&l->info, &layer_records);
 	r = d->ops->stage_new(
 		d, store_temps_driver(&txn->temps, true), &below, &opts, &l->stage, err);
 	if (r < 0)
@@ -110,6 +117,83 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 	(void)pthread_mutex_unlock(&txn->mutex);
 	*ret = take_ptr(l);
 	return 0;
+}
+
+/* ---- of additional layer stores -------------------------------------------------------- */
+
+bool store_txn_has_additional(const struct store_txn *txn)
+{
+	return txn->s->driver->ops->find_additional != NULL;
+}
+
+static int read_info(struct staged_layer *l, const struct hash_value *toc, struct imbrex_error *err)
+{
+	AUTO_STR text = STR_INIT(LIMIT_CONFIG_BYTES);
+	AUTO_FREE char *path = format_text("%s/info", l->elsewhere);
+	char digest[HASH_TEXT_MAX];
+	int r;
+
+	if (!path)
+		return fail_nomem(err);
+	r = read_file_at(AT_FDCWD, path, LIMIT_CONFIG_BYTES, &text, err);
+	if (r == 0)
+		r = table_append(&l->info, text.data, text.len, PLACE_STABLE, err);
+	if (r < 0)
+		return wrap(err, r, "%s", path);
+	if (!record_is(table_at(&l->info, 0), LAYER_TOC_DIGEST, hash_format(toc, digest)))
+		return fail(err, IMBREX_EFORMAT, "%s is not of the layer with the TOC %s", path,
+			digest);
+	return 0;
+}
+
+int store_txn_layer_additional(struct store_txn *txn, const struct hash_value *toc,
+	const char *reference, struct staged_layer **ret, struct imbrex_error *err)
+{
+	struct driver *d = txn->s->driver;
+	AUTO_FREE char *path = NULL;
+	char digest[HASH_TEXT_MAX];
+	struct staged_layer *l;
+	int r;
+
+	r = d->ops->find_additional(d, hash_format(toc, digest), reference, &path, err);
+	if (r <= 0)
+		return r;
+	r = store_txn_layer_new(txn, NULL, NULL, &l, err);
+	if (r < 0) {
+		d->ops->release_additional(d, path);
+		return r;
+	}
+	l->elsewhere = take_ptr(path);
+	r = read_info(l, toc, err);
+	if (r == 0)
+		r = d->ops->stage_point(l->stage, l->elsewhere, err);
+	if (r < 0)
+		return r;
+	l->filled = true;
+	*ret = l;
+	return 1;
+}
+
+/* What the other store says of the content, into the record at the end of our table. */
+static int copy_info(struct store_txn *txn, struct staged_layer *l, struct imbrex_error *err)
+{
+	static const int fields[] = { LAYER_COMPRESSED_DIGEST, LAYER_COMPRESSED_SIZE,
+		LAYER_DIFF_DIGEST, LAYER_TOC_DIGEST, LAYER_DIFF_SIZE, LAYER_COMPRESSION,
+		LAYER_UIDSET, LAYER_GIDSET };
+	struct table *t = &txn->s->layers.t;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < ARRAY_LEN(fields); i++) {
+		struct json_span raw = record_raw(table_at(&l->info, 0), fields[i]);
+		AUTO_FREE char *value = raw.len ? strndup(raw.at, raw.len) : NULL;
+
+		if (raw.len && !value)
+			return fail_nomem(err);
+		if (value)
+			r = record_set(t, table_slots(t) - 1, fields[i], value, err);
+	}
+	return r;
 }
 
 int staged_layer_entries(struct staged_layer *l, struct entry_sink **ret, struct imbrex_error *err)
@@ -189,8 +273,13 @@ static int format_layer(const struct txn_layer *l, const char *parent, struct st
 	if (r == 0 && parent)
 		r = str_printf(to, ",\"parent\":\"%s\"", parent);
 	if (r == 0)
-		r = str_printf(to, ",\"created\":\"%s\",\"compressed-diff-digest\":\"%s\"", now,
-			hash_format(compressed, text));
+		r = str_printf(to, ",\"created\":\"%s\"", now);
+	/* The rest is what the other store says: copy_info(). */
+	if (l->staged->elsewhere)
+		return r < 0 ? r : str_putc(to, '}');
+	if (r == 0)
+		r = str_printf(
+			to, ",\"compressed-diff-digest\":\"%s\"", hash_format(compressed, text));
 	if (r == 0 && f->compressed_bytes)
 		r = str_printf(
 			to, ",\"compressed-size\":%llu", (unsigned long long)f->compressed_bytes);
@@ -230,6 +319,8 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
 					   s->layers.dirfd, split) < 0)
 		return fail_errno(err, "rename to '%s/%s'", s->layers.dir, split);
 	r = table_append(&s->layers.t, text.data, text.len, place, err);
+	if (r == 0 && l->staged->elsewhere)
+		r = copy_info(txn, l->staged, err);
 	if (r < 0)
 		return r;
 	s->layers.dirty[place] = true;

@@ -7,6 +7,7 @@ usage: test_stores.py IMBREX overlay|vfs
 Beside the real containers-storage, where it is installed and knows of the thing.
 """
 import glob
+import hashlib
 import io
 import json
 import os
@@ -234,6 +235,119 @@ class Stores(unittest.TestCase):
         above.peer("unmount", c)
         mine = above.first("create-container", "-n", "d", self.b, program=PEER)
         self.assertEqual(json.loads(above.imbrex("inspect", "d"))[0]["id"], mine)
+
+    # ---- additional layer stores ---------------------------------------------------------
+
+    def layout(self, chunked):
+        """An OCI layout of two layers, of which those in `chunked` have a table of contents."""
+        folder = self.folder + "/layout"
+        blobs = folder + "/blobs/sha256"
+        os.makedirs(blobs)
+
+        def put(data):
+            digest = hashlib.sha256(data).hexdigest()
+            with open(f"{blobs}/{digest}", "wb") as f:
+                f.write(data)
+            return {"digest": "sha256:" + digest, "size": len(data)}
+
+        layers = [put(tar(("f", "one"))), put(tar(("g", "two")))]
+        oci = "application/vnd.oci.image."
+        self.diff_ids = [x["digest"] for x in layers]
+        self.tocs = ["sha256:" + hashlib.sha256(x["digest"].encode()).hexdigest() for x in layers]
+        config = put(json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["A=b"]},
+                                 "rootfs": {"type": "layers", "diff_ids": self.diff_ids}}).encode())
+        for i, layer in enumerate(layers):
+            layer["mediaType"] = oci + "layer.v1.tar"
+            if i in chunked:
+                layer["annotations"] = {
+                    "io.github.containers.zstd-chunked.manifest-checksum": self.tocs[i]}
+                os.unlink(blobs + "/" + layer["digest"][7:])  # cannot be fetched
+        manifest = put(json.dumps({"schemaVersion": 2, "mediaType": oci + "manifest.v1+json",
+                                   "config": dict(config, mediaType=oci + "config.v1+json"),
+                                   "layers": layers}).encode())
+        with open(folder + "/index.json", "w", encoding="utf-8") as f:
+            json.dump({"schemaVersion": 2, "manifests": [
+                dict(manifest, mediaType=oci + "manifest.v1+json",
+                     annotations={"org.opencontainers.image.ref.name": "x"})]}, f)
+        with open(folder + "/oci-layout", "w", encoding="utf-8") as f:
+            f.write('{"imageLayoutVersion":"1.0.0"}')
+        self.config_id = config["digest"][7:]
+        return "oci:" + folder
+
+    def lazy(self, i, name, text, toc=None):
+        """A layer of an additional layer store, as plain directories."""
+        path = f"{self.folder}/lazy/{self.tocs[i]}"
+        os.makedirs(path + "/diff")
+        for file, data in ((f"diff/{name}", text), ("blob", ""), ("info", json.dumps({
+                "toc-digest": toc or self.tocs[i], "diff-size": 10240, "compression": 4,
+                "id": "ignored", "compressed-size": 77}))):
+            with open(f"{path}/{file}", "w", encoding="utf-8") as f:
+                f.write(data)
+        return path
+
+    @unittest.skipUnless(DRIVER == "overlay", "overlay only")
+    def test_additional_layers(self):
+        source = self.layout({1})
+        path = self.lazy(1, "g", "lazy")
+        s = Store(self.folder, "g", ("additionallayerstore", self.folder + "/lazy"))
+        image = s.imbrex("pull", source, "a:1").strip()
+        base, top = s.records("layers")
+        self.assertEqual(base["id"], self.diff_ids[0][7:])
+        sha = lambda text: hashlib.sha256(text.encode()).hexdigest()
+        self.assertEqual(top["id"], sha(f"{base['id']}+@TOC={self.tocs[1][7:]}"))
+        self.assertEqual({k: top.get(k) for k in ("parent", "toc-digest", "compression",
+                                                  "compressed-size", "diff-digest")},
+                         {"parent": base["id"], "toc-digest": self.tocs[1], "compression": 4,
+                          "compressed-size": 77, "diff-digest": None})
+        self.assertNotEqual(image, self.config_id)
+        at = f"{s.root}/overlay/{top['id']}"
+        self.assertEqual(os.readlink(at + "/diff"), path + "/diff")
+        self.assertEqual(read(at + "/additionallayer"), path.encode())
+        self.assertEqual(sorted(os.listdir(path)), ["blob", "diff", "info"])
+        for name in ("a:1", "c"):
+            if name == "c":
+                s.imbrex("create", "a:1", "--name", "c")
+            tree = s.imbrex("mount", name).strip()
+            self.assertEqual(sorted(os.listdir(tree)), ["f", "g"])
+            self.assertEqual(read(tree + "/g"), b"lazy")
+            s.imbrex("umount", name)
+        self.assertEqual(json.loads(s.imbrex("inspect", "--document=config", "a:1"))["config"],
+                         {"Env": ["A=b"]})
+        self.assertEqual(s.imbrex("pull", source, "a:1").strip(), image)
+        # What a record or a link says is not enough.
+        status, _, err = s.imbrex("mount", "c", options=(), ok=False)
+        self.assertEqual((status, "in no configured additional layer store" in err), (1, True), err)
+        s.imbrex("rm", "c")
+        s.imbrex("rmi", "a:1")
+        self.assertEqual(s.records("layers"), [])
+        self.assertEqual(read(path + "/diff/g"), b"lazy")
+
+    @unittest.skipUnless(DRIVER == "overlay", "overlay only")
+    def test_additional_layers_hostile(self):
+        source = self.layout({1})
+        self.lazy(1, "g", "lazy", toc=self.tocs[0])
+        s = Store(self.folder, "g", ("additionallayerstore", self.folder + "/lazy"))
+        status, _, err = s.imbrex("pull", source, "a:1", ok=False)
+        self.assertEqual((status, "is not of the layer with the TOC" in err), (1, True), err)
+        for value, text in (("relative", "is not an absolute path"),
+                            (self.folder + "/lazy:odd", "'odd' is not 'ref'"),
+                            (self.folder + "/none", "No such file")):
+            status, _, err = s.imbrex("images", ok=False,
+                                      options=(("additionallayerstore", value),))
+            self.assertEqual((status, text in err), (1, True), err)
+        layer = s.image("localhost/b:1", tar(("f", "one")))[0]
+        at = f"{s.root}/overlay/{layer}"
+        shutil.rmtree(at + "/diff")
+        for pointer, link in (("/etc", "/etc/diff"), ("/etc", "/etc"),
+                              (self.folder + "/lazy/../../etc", self.folder + "/lazy/../../etc/diff"),
+                              (self.folder + "/lazy2/x", self.folder + "/lazy2/x/diff")):
+            os.symlink(link, at + "/diff")
+            with open(at + "/additionallayer", "w", encoding="utf-8") as f:
+                f.write(pointer)
+            status, _, err = s.imbrex("mount", "b:1", ok=False)
+            self.assertEqual(status, 1, (pointer, link))
+            self.assertTrue("in no configured" in err or "not a directory" in err, err)
+            os.unlink(at + "/diff")
 
     # ---- a second root for images --------------------------------------------------------
 
