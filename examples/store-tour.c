@@ -103,7 +103,8 @@ int main(int argc, char **argv)
 	int r;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: store-tour GRAPHROOT RUNROOT [DRIVER] <layer.tar >change.tar\n");
+		fprintf(stderr,
+			"usage: store-tour GRAPHROOT RUNROOT [DRIVER] <layer.tar >change.tar\n");
 		return 2;
 	}
 	opts.graphroot = argv[1];

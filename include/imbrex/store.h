@@ -33,10 +33,10 @@ struct imbrex_store_opts {
 	const char *driver;      /* "overlay", "vfs"; NULL: configured, or by what is there */
 	const char *config_file; /* storage.conf to read in place of the default search */
 	const char *const
-		*storage_opts;     /* "key=value"s, NULL at the end; replace those configured */
-	bool read_only;            /* never write, not even lock files or directories */
-	const char *imagestore;    /* second root that takes images; NULL: configured */
-	bool transient_store;      /* containers and their layers are gone at the next boot */
+		*storage_opts;  /* "key=value"s, NULL at the end; replace those configured */
+	bool read_only;         /* never write, not even lock files or directories */
+	const char *imagestore; /* second root that takes images; NULL: configured */
+	bool transient_store;   /* containers and their layers are gone at the next boot */
 	bool recover; /* remove layers whose writer died at once; else the next writer does it */
 	bool configured_wholesale; /* all of the above but config_file come from the configuration,
 				      whatever is set (what containers-storage does) */

@@ -63,7 +63,8 @@ static bool leads_here(struct overlay *o, size_t home, const char *link, const c
 {
 	AUTO_STR target = STR_INIT(LIMIT_NAME_BYTES);
 
-	return overlay_link_target(o, home, link, &target, NULL) == 0 && str_eq(str_text(&target), id);
+	return overlay_link_target(o, home, link, &target, NULL) == 0 &&
+	       str_eq(str_text(&target), id);
 }
 
 /* Does the name in l/ belong to another layer, which says so itself? */

@@ -63,8 +63,8 @@ struct file_lock {
 
 /*
  * Name a lock file, creating it (0644 less umask; a missing parent is made 0700 with mkdir -p)
- * if it is not there, unless read_only. Nothing is locked yet. The file must be a regular one: a FIFO or a link in
- * its place is refused.
+ * if it is not there, unless read_only. Nothing is locked yet. The file must be a regular one: a
+ * FIFO or a link in its place is refused.
  *
  * dirfd      borrowed until done; AT_FDCWD with an absolute path is fine
  * read_only  nothing is written: opened O_RDONLY, only LOCK_SHARED may be acquired
