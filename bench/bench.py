@@ -3,7 +3,9 @@
 """Measure imbrex beside its peers, in one run on one machine, and write docs/BENCHMARKS.md.
 
 usage: bench/bench.py [--imbrex PROGRAM] [--floor PROGRAM] [--work DIR] [--rounds N] [--quick]
-                      [--growth N,N,...] [--output DIR]
+                      [--growth N,N,...] [--containers N,N,...] [--only-growth] [--output DIR]
+
+With --only-growth it prints what grows and how, and writes nothing.
 
 Needs root, a few gigabytes below DIR, and the peers (tools/setup). It makes its images from Debian
 packages and starts a registry on a free port of the loopback interface by itself. Stores are
@@ -345,42 +347,113 @@ class Bench:
             with open(lock, "wb") as f:
                 f.write(os.urandom(64))
 
+    def grow_containers(self, store, n_containers):
+        """Add made-up containers of the small image, each with its layer."""
+        with open(f"{store}/root/overlay-layers/layers.json", encoding="utf-8") as f:
+            layers = json.load(f)
+        with open(f"{store}/root/overlay-images/images.json", encoding="utf-8") as f:
+            image = [i for i in json.load(f) if "small" in "".join(i["names"])][0]
+        now = "2026-01-02T03:04:05.678901234Z"
+        containers = []
+        for n in range(n_containers):
+            layer = hashlib.sha256(f"container layer {n}".encode()).hexdigest()
+            layers.append({"id": layer, "parent": image["layer"], "created": now})
+            os.makedirs(f"{store}/root/overlay/{layer}/diff")
+            containers.append({
+                "id": hashlib.sha256(f"container {n}".encode()).hexdigest(),
+                "names": [f"box{n}"], "image": image["id"], "layer": layer,
+                "metadata": json.dumps({"image-name": image["names"][0], "image-id": image["id"],
+                                        "name": f"box{n}"}),
+                "created": now, "flags": {"MountLabel": "", "ProcessLabel": ""}})
+        for kind, records in (("layers", layers), ("containers", containers)):
+            with open(f"{store}/root/overlay-{kind}/{kind}.json", "w", encoding="utf-8") as f:
+                json.dump(records, f, separators=(",", ":"))
+            with open(f"{store}/root/overlay-{kind}/{kind}.lock", "wb") as f:
+                f.write(os.urandom(64))
+
+    def seen(self, store, *words):
+        """Our command on a store whose tables we have seen since a peer wrote them."""
+        Run(self.imbrex(store, "info"))
+        return self.imbrex(store, *words)
+
+    def parsing(self, store, *words):
+        """Our command as the first after a peer has written."""
+        shutil.rmtree(f"{store}/run/imbrex/index", ignore_errors=True)
+        return self.imbrex(store, *words)
+
+    def cell(self, rounds, ours, theirs, podman=None, more=None):
+        """One operation by all: commands, or functions that return one. Each has PATIENCE."""
+        contenders = {"imbrex": ours, "containers-storage": theirs}
+        if podman:
+            contenders["podman"] = podman
+        make = {n: (c if callable(c) else lambda c=c: c) for n, c in contenders.items()}
+        if more:
+            make.update(more)
+        return self.interleaved({n: (lambda m=m: Run(m(), PATIENCE)) for n, m in make.items()},
+                                rounds, peaks=False)
+
+    def operations(self, store, rounds):
+        """name -> medians of what must not grow with the store."""
+        small = "localhost/small:latest"
+
+        def seen(*words):
+            return lambda: self.seen(store, *words)
+
+        def made():
+            return Run(self.imbrex(store, "create", small)).output.strip()
+
+        podman_create = self.podman(store, "create", "-q", "--ulimit", "nofile=1024:1024", small,
+                                    "true")
+        return {
+            "create": self.cell(rounds, seen("create", small),
+                                self.storage(store, "create-container", small), podman_create),
+            "list images": self.cell(rounds, seen("images", "--json"),
+                                     self.storage(store, "images"), self.podman(store, "images"),
+                                     {"imbrex after a peer":
+                                      lambda: self.parsing(store, "images", "--json")}),
+            "list containers": self.cell(rounds, seen("ps", "--json"),
+                                         self.storage(store, "containers"),
+                                         self.podman(store, "ps", "-a")),
+            "look up by name": self.cell(rounds, seen("inspect", small),
+                                         self.storage(store, "image", small),
+                                         self.podman(store, "image", "inspect", small)),
+            "remove a container": self.cell(
+                rounds, lambda: self.imbrex(store, "rm", made()),
+                lambda: self.storage(store, "delete-container", made())),
+        }
+
     def growth(self):
-        table = []
+        """[(title of the axis, [(size, operations)])]"""
+        layers, containers = [], []
         for n in self.options.growth:
             store = self.small_store()
             self.grow(store, n)
-            rounds = 5 if n < 10000 else 1
-            listing = self.interleaved({
-                "imbrex": lambda: Run(self.imbrex(store, "images", "--json")),
-                "containers-storage": lambda: Run(self.storage(store, "images"), PATIENCE),
-                "podman": lambda: Run(self.podman(store, "images"), PATIENCE),
-            }, rounds, peaks=False)
-            create = self.interleaved({
-                "imbrex": lambda: Run(self.imbrex(store, "create", "localhost/small:latest")),
-                "containers-storage": lambda: Run(self.storage(store, "create-container",
-                                                               "localhost/small:latest"),
-                                                  PATIENCE),
-                "podman": lambda: Run(self.podman(store, "create", "-q", "--ulimit",
-                                                  "nofile=1024:1024", "localhost/small:latest",
-                                                  "true"), PATIENCE),
-            }, rounds, peaks=False)
-            table.append((n, listing, create))
-            say(f"{n} layers: list " + ", ".join(f"{k} {m.ms()} ms" for k, m in listing.items()) +
-                "; create " + ", ".join(f"{k} {m.ms()} ms" for k, m in create.items()))
-        return table
+            layers.append((n, self.operations(store, 5 if n < 10000 else 1)))
+            self.tell_growth("layers", *layers[-1])
+        for n in self.options.containers:
+            store = self.small_store()
+            self.grow_containers(store, n)
+            containers.append((n, self.operations(store, 5 if n < 10000 else 1)))
+            self.tell_growth("containers", *containers[-1])
+        return [("layers", layers), ("containers", containers)]
 
-    def plot(self, table, output):
-        data = f"{self.work}/growth.dat"
+    @staticmethod
+    def tell_growth(what, n, operations):
+        for name, medians in operations.items():
+            say(f"{n} {what}: {name} " + ", ".join(f"{k} {m.ms()} ms" for k, m in medians.items()))
+
+    def plot(self, what, rows, output):
+        data = f"{self.work}/growth-{what}.dat"
+        names = [f"{op}, {k}" for op, medians in rows[0][1].items() for k in medians]
         with open(data, "w", encoding="ascii") as f:
-            for n, listing, create in table:
-                f.write(f"{n} " + " ".join(f"{m.wall * 1000:.3f}" for m in
-                                           list(listing.values()) + list(create.values())) + "\n")
-        names = [f"list, {k}" for k in table[0][1]] + [f"create, {k}" for k in table[0][2]]
+            for n, operations in rows:
+                f.write(f"{n} " + " ".join(
+                    f"{m.wall * 1000:.3f}" for medians in operations.values()
+                    for m in medians.values()) + "\n")
         lines = ", ".join(f"'{data}' using 1:{i + 2} with linespoints title '{name}'"
                           for i, name in enumerate(names))
-        script = ("set terminal svg size 800,500\nset logscale xy\nset key outside\n"
-                  "set xlabel 'layers in the store'\nset ylabel 'milliseconds'\nset grid\n"
+        script = ("set terminal svg size 900,600\nset logscale xy\nset key outside\n"
+                  f"set xlabel '{what} in the store'\nset ylabel 'milliseconds'\nset grid\n"
                   f"set output '{output}'\nplot {lines}\n")
         subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
@@ -427,17 +500,23 @@ class Bench:
                     "above pays the same.", "", f"Spread over {cores} cores, plus the sync at the end: {bound:.2f} s. "
                     f"The cold pull above took {cold:.2f} s, {cold / bound:.2f} times that.", ""]
         if table:
-            out += ["## Growth with the store", "", "![growth](bench-growth.svg)", "",
-                    "| layers | " + " | ".join(f"list, {k} ms" for k in table[0][1]) + " | " +
-                    " | ".join(f"create, {k} ms" for k in table[0][2]) + " |",
-                    "|---" * (1 + len(table[0][1]) + len(table[0][2])) + "|"]
-            for n, listing, create in table:
-                out.append(f"| {n} | " + " | ".join(
-                    m.ms() for m in
-                    list(listing.values()) + list(create.values())) + " |")
-            out += ["", f"\"over\": stopped after {PATIENCE} s. Every tenth layer has an image with "
-                        "its documents; from 10,000 layers on each figure is one run."]
-            self.plot(table, f"{self.options.output}/bench-growth.svg")
+            out += ["## Growth with the store", "",
+                    "Every tenth layer has an image with its documents; made-up containers are all of "
+                    "one image. Milliseconds; from 10,000 on each figure is one run. \"over\": stopped "
+                    f"after {PATIENCE} s.", ""]
+            for what, rows in table:
+                plot = "bench-growth.svg" if what == "layers" else f"bench-growth-{what}.svg"
+                columns = [f"{op}, {k}" for op, medians in rows[0][1].items() for k in medians]
+                out += [f"![growth with {what}]({plot})", "",
+                        f"| {what} | " + " | ".join(columns) + " |",
+                        "|---" * (1 + len(columns)) + "|"]
+                for n, operations in rows:
+                    out.append(f"| {n} | " + " | ".join(
+                        m.ms() for medians in operations.values()
+                        for m in medians.values()) + " |")
+                out.append("")
+                self.plot(what, rows, f"{self.options.output}/{plot}")
+            out.pop()
         path = f"{self.options.output}/BENCHMARKS.md"
         with open(path, "w", encoding="utf-8") as f:
             f.write("\n".join(out) + "\n")
@@ -479,16 +558,22 @@ def main():
     parser.add_argument("--output", default=f"{TOP}/docs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--growth", default="1,100,10000,50000")
+    parser.add_argument("--containers", default="1,100,1000,10000")
+    parser.add_argument("--only-growth", action="store_true", help="print it, write nothing")
     parser.add_argument("--quick", action="store_true", help="one round, little growth")
     options = parser.parse_args()
     options.growth = [int(n) for n in options.growth.split(",")]
+    options.containers = [int(n) for n in options.containers.split(",")]
     if options.quick:
-        options.rounds, options.growth = 1, [1, 1000]
+        options.rounds, options.growth, options.containers = 1, [1, 1000], [1, 1000]
     if os.geteuid() != 0:
         die("needs root: podman and the overlay driver are measured as root")
     bench = Bench(options)
     try:
         bench.images()
+        if options.only_growth:
+            bench.growth()
+            return
         bench.start_registry()
         bench.cold("gzip")
         bench.cold("zstd")
