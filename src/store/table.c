@@ -28,7 +28,7 @@
 /* Records that are looked at are allocated so many at once. */
 #define RECORDS_A_BLOCK 32
 /* What a layer's record takes, to guess how many there are. */
-#define RECORD_BYTES 256
+#define RECORD_BYTES 320
 /* So many records that do not carry a key, and still are said to, prove the index wrong. */
 #define STRANGERS_MAX 256
 
