@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "os/fd.h"
 
+#define NSSWITCH_PATH "/etc/nsswitch.conf"
+
 /* Decimal digits only, all of them, at most 2^32 - 1. */
 static bool parse_u32(const char *text, size_t len, uint32_t *ret)
 {
@@ -90,4 +92,47 @@ int subid_read(const char *path, const char *user, uid_t uid, struct subid_range
 	}
 	subid_parse(str_text(&text), text.len, user, uid, ret);
 	return 0;
+}
+
+bool subid_source(const char *text, char ret[SUBID_SOURCE_BYTES])
+{
+	static const char blank[] = " \t";
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		const char *p = text + strspn(text, blank);
+		const char *word = str_after(p, "subid");
+		size_t n;
+
+		text += len;
+		text += *text == '\n';
+		word = word ? word + strspn(word, blank) : NULL;
+		if (!word || *word != ':')
+			continue;
+		word++;
+		word += strspn(word, blank);
+		n = strcspn(word, " \t\n#[");
+		if (n == 0 || n >= SUBID_SOURCE_BYTES || (n == 5 && memcmp(word, "files", n) == 0))
+			return false;
+		memcpy(ret, word, n);
+		ret[n] = 0;
+		return true;
+	}
+	return false;
+}
+
+int subid_find(const char *path, const char *user, uid_t uid, struct subid_ranges *ret,
+	struct imbrex_error *err)
+{
+	AUTO_STR text = STR_INIT(LIMIT_CONF_BYTES);
+	char source[SUBID_SOURCE_BYTES], number[16];
+	struct imbrex_error ignored;
+	int r;
+
+	if (read_file_at(AT_FDCWD, NSSWITCH_PATH, text.max_len, &text, &ignored) < 0 ||
+		!subid_source(str_text(&text), source))
+		return subid_read(path, user, uid, ret, err);
+	(void)snprintf(number, sizeof(number), "%u", uid);
+	r = subid_ask(NULL, str_eq(path, SUBGID_PATH), user ? user : number, ret, err);
+	return r < 0 ? wrap(err, r, "%s says 'subid: %s'", NSSWITCH_PATH, source) : 0;
 }

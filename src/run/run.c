@@ -146,10 +146,10 @@ static int read_ranges(const struct run_facts *f, struct subid_ranges *uids,
 	const char *name = pw ? pw->pw_name : NULL;
 	int r;
 
-	r = subid_read(SUBUID_PATH, name, f->euid, uids, err);
+	r = subid_find(SUBUID_PATH, name, f->euid, uids, err);
 	if (r < 0)
 		return r;
-	return subid_read(SUBGID_PATH, name, f->euid, gids, err);
+	return subid_find(SUBGID_PATH, name, f->euid, gids, err);
 }
 
 static int look_around(

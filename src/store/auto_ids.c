@@ -231,7 +231,7 @@ static int available(
 
 	if (s->rootless)
 		return available_inside(str_eq(path, SUBGID_PATH), ret) < 0 ? fail_nomem(err) : 0;
-	r = subid_read(path, user, (uid_t)-1, &ranges, err);
+	r = subid_find(path, user, (uid_t)-1, &ranges, err);
 	for (i = 0; r == 0 && i < ranges.n; i++) {
 		if (id_set_add(ret, ranges.items[i].start, ranges.items[i].count) < 0)
 			r = fail_nomem(err);

@@ -127,9 +127,9 @@ static int choose_maps(struct own_maps *m, struct imbrex_error *err)
 	const char *user = pw ? pw->pw_name : NULL;
 	int r;
 
-	r = subid_read(SUBUID_PATH, user, getuid(), &uids, err);
+	r = subid_find(SUBUID_PATH, user, getuid(), &uids, err);
 	if (r == 0)
-		r = subid_read(SUBGID_PATH, user, getuid(), &gids, err);
+		r = subid_find(SUBGID_PATH, user, getuid(), &gids, err);
 	if (r < 0)
 		return r;
 	/* Both or neither; and without the helper programs one id is all there is. */

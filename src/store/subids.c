@@ -26,7 +26,7 @@ PUBLIC int imbrex_subids_map(const char *name, bool groups, struct imbrex_id_map
 	int r;
 
 	/* By name alone: a number in the file is somebody's uid, and none is the highest. */
-	r = subid_read(path, name, (uid_t)-1, &ranges, err);
+	r = subid_find(path, name, (uid_t)-1, &ranges, err);
 	if (r < 0)
 		return r;
 	if (ranges.n == 0)

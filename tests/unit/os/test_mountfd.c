@@ -5,12 +5,14 @@
  */
 #include "os/mountfd.h"
 
+#include <errno.h>
 #include <sched.h>
 
 #include "base/macros.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "os/mountinfo.h"
+#include "os/probe.h"
 #include "os/userns.h"
 #include "scratch.h"
 
@@ -274,10 +276,48 @@ static void mounts_are_left_alone_unless_told(void **state)
 	scratch_expect(s->fd, "keep/f", "x");
 }
 
+/* Where SELinux is off the file system refuses it: so both roads pass it on, commas and all. */
+static void a_label_reaches_the_file_system(void **state)
+{
+	const struct scratch *s = *state;
+	AUTO_STRV layers = { 0 };
+	AUTO_FREE char *upper = format_text("%s/u", s->path);
+	AUTO_FREE char *work = format_text("%s/w", s->path);
+	struct overlay_spec spec = { .upper = upper,
+		.work = work,
+		.n_lowers = 2,
+		.label = "system_u:object_r:container_file_t:s0:c1,c2" };
+	int road;
+
+	if (selinux_is_on()) {
+		print_message("skipped: SELinux is on, and might take the label\n");
+		skip();
+	}
+	make_layers(s, 2, &layers);
+	spec.lowers = (const char *const *)layers.items;
+	for (road = 0; road < 2; road++) {
+		struct imbrex_error err = { 0 };
+
+		spec.old_kernel = road;
+		assert_true(overlay_mount_new(&spec, &err) < 0);
+		assert_int_equal(err.errnum, EINVAL);
+		if (!spec.old_kernel)
+			assert_non_null(strstr(err.message, "mount option 'context'"));
+	}
+	spec.label = NULL;
+	{
+		struct imbrex_error err = { 0 };
+		AUTO_CLOSE int fd = overlay_mount_new(&spec, &err);
+
+		assert_true(fd >= 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest group[] = {
 		scratch_test(an_overlay_has_hundreds_of_lowers),
+		scratch_test(a_label_reaches_the_file_system),
 		scratch_test(an_old_kernel_gets_hundreds_of_lowers_too),
 		scratch_test(names_with_separators_are_passed_by_fd),
 		scratch_test(a_refused_overlay_says_why),
