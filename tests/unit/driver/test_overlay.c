@@ -14,6 +14,8 @@
 
 #include "driver_fixture.h"
 
+#include "os/mountinfo.h"
+
 #include "driver/overlay.h"
 #include "os/fd.h"
 
@@ -275,6 +277,59 @@ static void the_five_hundredth_layer_is_the_last(void **state)
 		driver_stage_free(stages[i]);
 }
 
+/* Super options of the mount of layer `id`, made with `options`. */
+static void mounted_with(struct fixture *f, const char *id, const struct driver_mount_opts *opts,
+	struct str *ret_super, struct str *ret_mount)
+{
+	AUTO_MOUNTINFO mounts = MOUNTINFO_INIT;
+	AUTO_FREE char *path = NULL;
+	const struct mount_entry *e;
+
+	assert_ok(f->d->ops->mount(f->d, id, opts, &path, &f->err), &f->err);
+	assert_ok(mountinfo_read(&mounts, &f->err), &f->err);
+	e = mountinfo_find(&mounts, path);
+	assert_non_null(e);
+	assert_int_equal(str_puts(ret_super, e->super_options), 0);
+	assert_int_equal(str_puts(ret_mount, e->options), 0);
+	assert_ok(f->d->ops->unmount(f->d, id, &f->err), &f->err);
+}
+
+static void assert_words(struct fixture *f, const char *words, bool is_volatile, const char *want,
+	const char *unwanted)
+{
+	AUTO_STRV options = { 0 };
+	const struct driver_mount_opts opts = { .options = words ? &options : NULL,
+		.volatile_upper = is_volatile };
+	AUTO_STR text = STR_INIT(1u << 20);
+
+	if (words)
+		assert_int_equal(strv_add(&options, words), 0);
+	mounted_with(f, "a", &opts, &text, &text);
+	if (!strstr(str_text(&text), want) || (*unwanted && strstr(str_text(&text), unwanted)))
+		print_error("%s\n", str_text(&text));
+	assert_non_null(strstr(str_text(&text), want));
+	assert_true(!*unwanted || !strstr(str_text(&text), unwanted));
+}
+
+static void mount_options_come_from_store_and_caller(void **state)
+{
+	AUTO_STRV options = { 0 };
+	struct fixture *f;
+
+	assert_int_equal(strv_add(&options, "overlay.mountopt=nodev,metacopy=on,noatime"), 0);
+	f = fixture_new("overlay", &options);
+	fixture_layer(f, "a", NULL, NULL, 0);
+	assert_words(f, NULL, false, "nodev", "volatile");
+	assert_words(f, NULL, false, "metacopy=on", "userxattr");
+	assert_words(f, NULL, true, "volatile", "nosuid");
+	/* The caller's replace the store's, but for the one that the kernel must have again. */
+	assert_words(f, "nosuid", false, "nosuid", "nodev");
+	assert_words(f, "nosuid", false, "metacopy=on", "noatime");
+	assert_words(f, "index=off,volatile", false, "volatile", "nodev");
+	assert_words(f, "ro", false, "lowerdir", "upperdir");
+	fixture_free(f);
+}
+
 static void options_are_checked(void **state)
 {
 	static const struct {
@@ -339,6 +394,7 @@ int main(void)
 		OVERLAY_TEST(removal_takes_the_link_and_spares_others),
 		OVERLAY_TEST(publishing_replaces_an_orphan),
 		OVERLAY_TEST(the_five_hundredth_layer_is_the_last),
+		cmocka_unit_test(mount_options_come_from_store_and_caller),
 		cmocka_unit_test(options_are_checked),
 	};
 
