@@ -16,6 +16,7 @@
 #include "os/mountinfo.h"
 #include "store/garbage.h"
 #include "store/layer.h"
+#include "store/mapped.h"
 
 /* Each round mends one depth of damage that hides other damage. */
 #define ROUNDS_MAX 8
@@ -103,7 +104,7 @@ static int repair_names(struct repair *r, struct imbrex_problem *p, struct imbre
 		return e;
 	if (!repair_get(r, &layer_records, p->id, &f))
 		return 1;
-	parent = record_text(found_record(&f), LAYER_PARENT);
+	parent = mapped_below(r->s, &f);
 	if (!parent)
 		return fail_nomem(err);
 	e = r->s->driver->ops->repair(r->s->driver, p->id, *parent ? parent : NULL, &why);
@@ -117,6 +118,7 @@ static int repair_names(struct repair *r, struct imbrex_problem *p, struct imbre
 /* A directory of the store itself, or of a layer. */
 static int repair_directory(struct repair *r, struct imbrex_problem *p, struct imbrex_error *err)
 {
+	struct imbrex_error why = { 0 };
 	struct stat st;
 	int e;
 
@@ -127,8 +129,10 @@ static int repair_directory(struct repair *r, struct imbrex_problem *p, struct i
 		return e < 0 ? e : 1;
 	if (fstatat(r->s->graphfd, p->about, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		!S_ISDIR(st.st_mode) ||
-		fchmodat(r->s->graphfd, p->about, st.st_mode & 07755, 0) < 0)
-		return refuse(p, err, strerror(errno));
+		fchmodat(r->s->graphfd, p->about, st.st_mode & 07755, 0) < 0) {
+		(void)fail_errno(&why, "set its mode");
+		return refuse(p, err, why.message);
+	}
 	return 1;
 }
 

@@ -415,15 +415,8 @@ void state_print(const char *title, const struct strv *s)
 
 static bool is_garbage(const struct imbrex_problem *p)
 {
-	static const char *const words[] = { "no record names it", "no layer record names it",
-		"its owner died", "left by a writer that died", "no image needs it",
-		"nothing needs it" };
-	size_t i;
-
-	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (str_ends(p->text, words[i]))
-			return true;
-	return false;
+	return p->kind == IMBREX_PROBLEM_LEFTOVER || p->kind == IMBREX_PROBLEM_LAYER_UNACCOUNTED ||
+	       p->kind == IMBREX_PROBLEM_LAYER_UNREFERENCED;
 }
 
 void expect_clean(struct imbrex_store *s, bool garbage_is_fine)
