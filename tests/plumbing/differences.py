@@ -27,7 +27,10 @@ SINCE_EVER = SINCE_EVER_BUT_DIRECTORIES + [
      "the run directory of an image stays when the image goes"),
 ]
 VERSIONS = {
-    "imbrex": [],
+    "imbrex": [
+        ("differs", "test_diffs.Applying.test_a_mounted_layer_can_be_filled", (),
+         "the kernel promises nothing about a mounted tree whose directories are changed: refused"),
+    ],
     "1.57": SINCE_EVER + [
         ("differs", "test_diffs.Staging.test_a_missing_directory_is_refused", (),
          "a directory that is not there makes an empty layer"),
