@@ -49,7 +49,7 @@ struct overlay_options {
 	struct strv image_stores; /* other graphroots that may hold layers, read only */
 	struct overlay_layer_store *layer_stores; /* owned array */
 	size_t n_layer_stores;
-	bool skip_mount_home;     /* do not bind the home onto itself before mounting */
+	bool skip_mount_home; /* do not bind the home onto itself before mounting */
 	bool ignore_chown_errors;
 	bool sync_filesystem;
 	bool has_force_mask;

@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "os/fd.h"
+#include "store/roots.h"
 #include "toml/toml.h"
 
 #define MAIN_ETC "/etc/containers/storage.conf"
@@ -469,177 +470,6 @@ static int read_files(const struct storage_config_request *request, const char *
 
 /* ---- values ---------------------------------------------------------------------------- */
 
-/* $NAME and ${NAME}; $UID is the user's id. */
-static int expand(const char *text, uid_t uid, struct str *ret)
-{
-	while (*text) {
-		const char *dollar = strchrnul(text, '$');
-		char name[128];
-		const char *start;
-		const char *value;
-		size_t len;
-		int r;
-
-		r = str_append(ret, text, (size_t)(dollar - text));
-		if (r < 0 || !*dollar)
-			return r;
-		start = dollar + 1 + (dollar[1] == '{');
-		len = strspn(
-			start, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
-		if (len >= sizeof(name))
-			return -EINVAL;
-		memcpy(name, start, len);
-		name[len] = '\0';
-		text = start + len + (dollar[1] == '{' && start[len] == '}');
-		value = getenv(name);
-		r = str_eq(name, "UID") ? str_printf(ret, "%u", (unsigned int)uid)
-					: str_puts(ret, value ? value : "");
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* "/a/./b//../c" -> "/a/c", in place and by its words alone, as peers have it; NULL stays NULL. */
-static char *clean_path(char *path)
-{
-	char *to = path;
-	const char *at = path;
-	size_t len;
-
-	while (at && *at) {
-		at += strspn(at, "/");
-		len = strcspn(at, "/");
-		if (len == 2 && at[0] == '.' && at[1] == '.') {
-			while (to > path && *--to != '/')
-				;
-		} else if (len && !(len == 1 && *at == '.')) {
-			*to++ = '/';
-			memmove(to, at, len);
-			to += len;
-		}
-		at += len;
-	}
-	if (path && to == path)
-		*to++ = '/';
-	if (path)
-		*to = '\0';
-	return path;
-}
-
-/* Absolute, with links resolved as far as the path exists. */
-static char *settle(const char *path)
-{
-	AUTO_FREE char *real = realpath(path, NULL);
-	AUTO_FREE char *cwd = NULL;
-
-	if (real)
-		return take_ptr(real);
-	if (*path == '/')
-		return clean_path(strdup(path));
-	cwd = realpath(".", NULL);
-	return cwd ? clean_path(format_text("%s/%s", cwd, path)) : NULL;
-}
-
-static int settle_path(const char *chosen, const char *configured, const char *fallback, uid_t uid,
-	char **ret, struct imbrex_error *err)
-{
-	AUTO_STR text = STR_INIT(LIMIT_PATH_BYTES);
-	const char *path = chosen && *chosen           ? chosen
-			   : configured && *configured ? configured
-						       : fallback;
-
-	if (path == chosen || path == fallback) {
-		if (str_puts(&text, path) < 0)
-			return fail(err, IMBREX_ELIMIT, "path '%.60s…' is too long", path);
-	} else if (expand(path, uid, &text) < 0) {
-		return fail(err, IMBREX_EINVAL, "storage path '%.60s' cannot be expanded", path);
-	}
-	*ret = settle(str_text(&text));
-	return *ret ? 0 : fail_nomem(err);
-}
-
-static bool is_own_private_dir(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-	       (st.st_mode & 0722) == 0700;
-}
-
-/* "<runtime dir>/containers" of an unprivileged user; the directory may have to be made. */
-static int rootless_runroot(uid_t uid, char **ret, struct imbrex_error *err)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	const char *tmp = getenv("TMPDIR");
-	AUTO_FREE char *run = format_text("/run/user/%u", (unsigned int)uid);
-	AUTO_FREE char *older = NULL;
-	AUTO_FREE char *fallback = NULL;
-	const char *base = NULL;
-
-	if (!tmp || !*tmp)
-		tmp = "/tmp";
-	older = format_text("%s/podman-run-%u", tmp, (unsigned int)uid);
-	fallback = format_text("%s/storage-run-%u", tmp, (unsigned int)uid);
-	if (!run || !older || !fallback)
-		return fail_nomem(err);
-	if (runtime && *runtime) {
-		base = runtime;
-	} else {
-		(void)mkdir(run, 0700);
-		if (is_own_private_dir(run))
-			base = run;
-	}
-	/* podman 4 has its own; where it has run, counts of mounts are kept there. */
-	if (!base && is_own_private_dir(older))
-		base = older;
-	if (!base) {
-		(void)mkdir(fallback, 0700);
-		if (is_own_private_dir(fallback))
-			base = fallback;
-	}
-	if (!base) {
-		int r = fail(err, IMBREX_EPERM,
-			"no private runtime directory: '%s' and '%s' are not usable", run,
-			fallback);
-
-		return hint(err, r, "set XDG_RUNTIME_DIR, or use --runroot");
-	}
-	*ret = format_text("%s/containers", base);
-	return *ret ? 0 : fail_nomem(err);
-}
-
-static int choose_roots(const struct storage_config_request *request, const char *home,
-	const struct settings *s, struct storage_config *ret, struct imbrex_error *err)
-{
-	bool per_user = request->rootless && request->uid != 0;
-	AUTO_FREE char *data = user_dir("XDG_DATA_HOME", home, ".local/share");
-	AUTO_FREE char *graph = per_user && data ? format_text("%s/storage", data)
-						 : strdup("/var/lib/containers/storage");
-	AUTO_FREE char *run = NULL;
-	const char *configured = s->graphroot;
-	int r = 0;
-
-	if (!data || !graph)
-		return fail_nomem(err);
-	if (per_user && !configured)
-		configured = s->rootless_storage_path;
-	if (per_user && !(request->runroot && *request->runroot) && !s->runroot) {
-		r = rootless_runroot(request->uid, &run, err);
-	} else if (!per_user) {
-		run = strdup("/run/containers/storage");
-		if (!run)
-			r = fail_nomem(err);
-	}
-	if (r == 0)
-		r = settle_path(
-			request->graphroot, configured, graph, request->uid, &ret->graphroot, err);
-	if (r == 0)
-		r = settle_path(
-			request->runroot, s->runroot, run, request->uid, &ret->runroot, err);
-	return r;
-}
-
 static int split_words(const char *text, struct strv *ret)
 {
 	while (*text) {
@@ -710,23 +540,28 @@ static int choose(const struct storage_config_request *request, const char *home
 			     : s->driver                         ? s->driver
 								 : "";
 	const char *imagestore = request->imagestore ? request->imagestore : s->imagestore;
+	AUTO_FREE char *data = user_dir("XDG_DATA_HOME", home, ".local/share");
+	struct storage_roots said = { .graphroot = s->graphroot,
+		.runroot = s->runroot,
+		.rootless_storage_path = s->rootless_storage_path };
 	int r;
 
 	ret->driver = strdup(str_eq(driver, "overlay2") ? "overlay" : driver);
-	ret->imagestore = imagestore && *imagestore ? settle(imagestore) : strdup("");
+	ret->imagestore = imagestore && *imagestore ? storage_path_settle(imagestore) : strdup("");
 	ret->transient_store = request->transient_store || s->transient_store;
 	ret->disable_volatile = s->disable_volatile;
 	ret->auto_user = strdup(s->auto_user ? s->auto_user : "");
 	ret->auto_min_ids = (uint32_t)s->auto_min_ids;
 	ret->auto_max_ids = (uint32_t)s->auto_max_ids;
-	if (!ret->driver || !ret->imagestore || !ret->auto_user ||
+	if (!data || !ret->driver || !ret->imagestore || !ret->auto_user ||
 		choose_options(request, s, &ret->driver_options) < 0 ||
 		strv_copy(&ret->driver_priority, &s->priority) < 0 ||
 		strv_copy(&ret->pull_options, &s->pull_options) < 0)
 		return fail_nomem(err);
 	if (!request->all_options && !request->options && !getenv("STORAGE_OPTS"))
 		keep_options_of(ret->driver, &ret->driver_options);
-	r = choose_roots(request, home, s, ret, err);
+	said.data_dir = data;
+	r = storage_roots_choose(request, &said, ret, err);
 	if (r < 0)
 		return r;
 	if (*ret->imagestore && str_eq(ret->imagestore, ret->graphroot))

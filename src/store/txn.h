@@ -36,10 +36,9 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 /* Does the driver know stores of layers that need not be fetched? */
 bool store_txn_has_additional(const struct store_txn *txn);
 /*
- * A layer of an additional layer store, by the digest of its TOC and the reference of its image ("":
- * none): 1, staged and filled, or 0 if no store has it. Its content is the other's: nothing of it
- * has been looked at.
- * Errors EFORMAT what the store says of it is no record, or of another TOC
+ * A layer of an additional layer store, by the digest of its TOC and the reference of its image
+ * ("": none): 1, staged and filled, or 0 if no store has it. Its content is the other's: nothing of
+ * it has been looked at. Errors EFORMAT what the store says of it is no record, or of another TOC
  */
 int store_txn_layer_additional(struct store_txn *txn, const struct hash_value *toc,
 	const char *reference, struct staged_layer **ret, struct imbrex_error *err) MUST_CHECK;
