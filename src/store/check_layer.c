@@ -11,6 +11,7 @@
 #include "store/bigdata.h"
 #include "store/check.h"
 #include "store/layer.h"
+#include "store/mapped.h"
 #include "store/maps.h"
 
 /* As long as any that a peer makes, with room for suffixes. */
@@ -193,13 +194,16 @@ static int plan_reading(struct layer_check *l, struct imbrex_error *err)
 
 static int check_published(struct layer_check *l, const char *parent, struct imbrex_error *err)
 {
+	AUTO_FREE char *below = mapped_below(l->c->s, l->f);
 	struct driver *d = l->c->s->driver;
 	int r;
 
+	if (!below)
+		return fail_nomem(err);
 	r = check_chain(l, parent, err);
 	if (r < 0)
 		return r;
-	r = d->ops->check(d, l->id, *parent ? parent : NULL, take_problem, l, err);
+	r = d->ops->check(d, l->id, *below ? below : NULL, take_problem, l, err);
 	if (r < 0 || !d->ops->exists(d, l->id))
 		return r;
 	r = check_data(l, err);

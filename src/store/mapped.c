@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/strv.h"
+#include "store/layer.h"
 #include "store/maps.h"
 #include "store/newlayer.h"
 #include "store/object.h"
@@ -72,4 +73,23 @@ int mapped_add(const struct found *image, const char *layer, struct imbrex_error
 		return fail_nomem(err);
 	object_changed(image);
 	return record_set_list(&image->t->t, image->index, IMAGE_MAPPED_LAYERS, &ids, err);
+}
+
+char *mapped_below(struct imbrex_store *s, const struct found *layer)
+{
+	const struct record *rec = found_record(layer);
+	AUTO_FREE char *id = record_text(rec, LAYER_ID);
+	struct found original;
+	struct found image;
+	struct json_span top;
+
+	if (!id)
+		return NULL;
+	if (!layer->read_only && layer_image(s, id, NULL, /* mapped= */ true, &image)) {
+		top = record_plain(found_record(&image), IMAGE_LAYER);
+		if (store_get(s, &layer_records, top.at, top.len, &original) &&
+			record_same(found_record(&original), LAYER_PARENT, rec, LAYER_PARENT))
+			return strndup(top.at, top.len);
+	}
+	return record_text(rec, LAYER_PARENT);
 }

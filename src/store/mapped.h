@@ -18,4 +18,10 @@ int mapped_find(struct imbrex_store *s, const struct found *image, const struct 
 /* The image has a further copy of its top layer. The caller saves. */
 int mapped_add(const struct found *image, const char *layer, struct imbrex_error *err) MUST_CHECK;
 
+/*
+ * The layer below as the driver has it: the parent of the record, but for a copy, which the record
+ * puts beside its template and the driver upon it. "" if there is none; free(). NULL on no memory.
+ */
+char *mapped_below(struct imbrex_store *s, const struct found *layer) MUST_CHECK;
+
 #endif

@@ -318,6 +318,49 @@ static void each_container_gets_ids_that_no_other_has(void **state)
 	imbrex_containers_free(c, 1);
 }
 
+/* What the driver has a copy stand on is not what its record says: no damage, and not repaired. */
+static void a_copy_that_stands_on_its_template_is_whole(void **state)
+{
+	const struct imbrex_check_opts repair = { .repair = true, .max_age_sec = -1 };
+	struct fixture *f = *state;
+	struct imbrex_problem *found = NULL;
+	struct imbrex_error err = { 0 };
+	AUTO_FREE char *layer = NULL;
+	size_t n = 0;
+
+	if (geteuid() != 0)
+		skip();
+	(void)setenv("_CONTAINERS_OVERLAY_DISABLE_IDMAP", "yes", 1);
+	imbrex_store_close(f->s);
+	f->driver = "overlay";
+	(void)free(f->graphroot);
+	f->graphroot = format_text("%s/overlay", f->dir);
+	f->s = fixture_open(f, NULL, &err);
+	if (!f->s) {
+		print_message("%s\n", err.message);
+		skip();
+	}
+	{
+		const struct imbrex_layer_opts opts = { .id = ID_A, .read_only = true };
+		const struct imbrex_image_opts image = { .id = ID_C,
+			.names = (const char *const[]){ "img", NULL } };
+		AUTO_FREE char *a = NULL;
+		AUTO_FREE char *c = NULL;
+
+		ok(imbrex_layer_create(f->s, NULL, &opts, &a, &err), &err);
+		ok(imbrex_image_create(f->s, ID_A, &image, &c, &err), &err);
+	}
+	layer = create(f, "box", &maps_1);
+	ok(imbrex_check(f->s, NULL, &found, &n, &err), &err);
+	if (n)
+		fail_msg("%s: %s", found[0].id, found[0].text);
+	imbrex_problems_free(found, n);
+	ok(imbrex_check(f->s, &repair, &found, &n, &err), &err);
+	if (n)
+		fail_msg("%s: %s", found[0].id, found[0].text);
+	imbrex_problems_free(found, n);
+}
+
 #define map_test(f) cmocka_unit_test_setup_teardown(f, fixture_set_up, fixture_tear_down)
 
 int main(void)
@@ -326,6 +369,7 @@ int main(void)
 		map_test(containers_share_a_copy_of_the_top_layer_for_each_map),
 		map_test(layers_have_the_map_asked_for_or_that_of_their_parent),
 		map_test(each_container_gets_ids_that_no_other_has),
+		map_test(a_copy_that_stands_on_its_template_is_whole),
 		map_test(owners_of_the_way_to_a_layer_are_told_if_they_are_outside_of_its_map),
 	};
 
