@@ -416,10 +416,17 @@ def short_link_stale(s):
     os.symlink(f"../{FAKE}/diff", s.path("overlay/l/" + "A" * 26))
 
 
-@case(("directory", "there is no directory 'work'"), ("directory", "'merged'"), drivers=OVERLAY)
+@case(("directory", "there is no directory 'work'"), ("directory", "'merged' is not a directory"),
+      drivers=OVERLAY)
 def mount_directories_lost(s):
     shutil.rmtree(s.path(f"overlay/{s.upper}/work"))
     shutil.rmtree(s.path(f"overlay/{s.upper}/merged"))
+    s.write(f"overlay/{s.upper}/merged", "")
+
+
+@case(drivers=OVERLAY)
+def mount_point_of_old_releases(s):
+    os.rmdir(s.path(f"overlay/{s.upper}/merged"))
 
 
 @case(("directory", "there is no directory 'empty'"), drivers=OVERLAY)
