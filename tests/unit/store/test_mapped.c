@@ -170,7 +170,7 @@ static void containers_share_a_copy_of_the_top_layer_for_each_map(void **state)
 
 static void layers_have_the_map_asked_for_or_that_of_their_parent(void **state)
 {
-	static const struct {
+	const struct {
 		const char *id;
 		const char *parent;
 		struct imbrex_id_maps maps;
