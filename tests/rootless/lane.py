@@ -17,7 +17,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -61,7 +60,9 @@ class Lane:
     """One temporary directory with the program, users and images of a whole test script."""
 
     def __init__(self, imbrex, probe):
-        self.dir = tempfile.mkdtemp(prefix="imbrex-", dir="/tmp")  # podman: short paths only
+        # podman: short paths only, which must also do as names of images.
+        self.dir = f"/tmp/imbrex-{os.urandom(4).hex()}"
+        os.mkdir(self.dir, 0o700)
         os.chmod(self.dir, 0o755)
         build = os.path.dirname(os.path.abspath(imbrex))
         os.mkdir(self.path("build"))

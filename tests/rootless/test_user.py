@@ -7,6 +7,7 @@ usage: test_user.py IMBREX PROBE
 import json
 import os
 import subprocess
+import threading
 import unittest
 
 import lane
@@ -76,6 +77,43 @@ class WithIds(Case):
         self.assertEqual(r.out.split(), ["x", "group", "made", "passwd"])
         self.ok(self.user.imbrex("rm", "box"))
         self.fails(self.user.imbrex("rm", "box"), 1, "'box'")
+
+    def test_4_two_namespaces_do_not_mount_one_container(self):
+        """Each command has mounts of its own; two overlays on one directory would destroy it."""
+        self.pulled(self.user)
+        self.ok(self.user.imbrex("create", "--name", "once", IMAGE))
+        up, down = self.user.root + "/up", self.user.root + "/down"
+        self.ok(self.user.sh(["mkfifo", up, down]))
+        found = []
+        other = threading.Thread(target=lambda: found.append(self.user.script(
+            f'$I mount once >&2; echo >{up}; cat {down}; $I umount once >&2')))
+        other.start()
+        with open(up, encoding="utf-8") as f:
+            f.read()
+        try:
+            self.fails(self.user.script("$I mount once"), 1,
+                       "is mounted in another mount namespace", "hint: ")
+            self.fails(self.user.imbrex("rm", "--force", "once"), 1,
+                       "is mounted in another mount namespace")
+            self.fails(self.user.imbrex("start", "once", "/bin/probe", "ids"), 125, "is in use")
+        finally:
+            with open(down, "w", encoding="utf-8") as f:
+                f.write("end")
+            other.join()
+        self.ok(found[0])
+        # All at once: one program at a time, and the others are told.
+        found = []
+        start = lambda: found.append(self.user.imbrex("start", "once", "/bin/probe", "ids"))
+        others = [threading.Thread(target=start) for _ in range(6)]
+        for t in others:
+            t.start()
+        for t in others:
+            t.join()
+        self.assertIn(0, [r.status for r in found], found)
+        for r in found:
+            if r.status:
+                self.assertRegex(r.err, "is in use|is mounted in another mount namespace")
+        self.ok(self.user.imbrex("rm", "once"))
 
     def test_5_marks_are_the_users(self):
         self.pulled(self.user)
