@@ -67,10 +67,18 @@ IMBREX_API int imbrex_layer_create(struct imbrex_store *s, const char *parent,
 IMBREX_API int imbrex_layer_import(struct imbrex_store *s, const char *parent,
 	const struct imbrex_layer_opts *opts, int fd, char **ret_id, struct imbrex_error *err)
 	__attribute__((warn_unused_result));
-/* Lay a tar stream over the content of an existing layer. The layer is as before if it fails. */
+/*
+ * Lay a tar stream over the content of an existing layer. It is made aside and exchanged, so the
+ * layer is as before if it fails.
+ *
+ * ret_size_bytes  of the uncompressed stream; may be NULL
+ * Errors EBUSY (LAYER_MOUNTED) while it, or a layer on it, is mounted; EBUSY if it was used or
+ *        replaced meanwhile; EPERM (READ_ONLY)
+ */
 IMBREX_API int imbrex_layer_apply(struct imbrex_store *s, const char *layer, int fd,
 	int64_t *ret_size_bytes, struct imbrex_error *err) __attribute__((warn_unused_result));
-/* Fill an existing layer with a copy of directory `dir`, through the driver's staging place. */
+/* Exchange what an existing layer holds for what is in directory `dir`, through the driver's
+ * staging place; otherwise as imbrex_layer_apply(). */
 IMBREX_API int imbrex_layer_apply_dir(struct imbrex_store *s, const char *layer, const char *dir,
 	struct imbrex_error *err) __attribute__((warn_unused_result));
 
@@ -99,12 +107,16 @@ enum imbrex_compression {
 };
 /*
  * The difference as a tar stream, written to `fd`; byte for byte the original one if the layer was
- * filled from a tar and `from` is its parent (NULL or "": the parent).
+ * filled from a tar and `from` is its parent (NULL or "": the parent). `layer` and `from` may be
+ * containers, whose layers are meant. Bytes go out under no lock; a closed pipe is an error of
+ * write(2), and its signal the caller's business.
+ * Errors ENOTSUP for a compression that is not written; ENOENT (LAYER_UNKNOWN), also if a layer
+ *        was removed meanwhile; EDIGEST if content is not what was recorded of it
  */
 IMBREX_API int imbrex_layer_diff(struct imbrex_store *s, const char *layer, const char *from,
 	enum imbrex_compression compression, int fd, struct imbrex_error *err)
 	__attribute__((warn_unused_result));
-/* Bytes that the difference takes: sizes of files, hard links once. */
+/* Bytes that the difference takes: sizes of all but directories, hard links once. */
 IMBREX_API int imbrex_layer_diff_size(struct imbrex_store *s, const char *layer, const char *from,
 	int64_t *ret, struct imbrex_error *err) __attribute__((warn_unused_result));
 
@@ -118,9 +130,13 @@ struct imbrex_copy_opts {
 	int64_t uid, gid; /* owner of the copies; -1: as they are. Zeroed struct: root! */
 };
 /*
- * Copy files and trees as cp -a does. SOURCE and target may be "LAYER:/path", where the path is
- * resolved inside the layer, which is mounted for the time; else they are paths of the host.
- * `sources` is NULL terminated.
+ * Copy files, and what is in directories, with modes, times, owners and xattrs. Places are
+ * "LAYER:/path", where the path is resolved inside the layer, which is mounted for the time, or
+ * paths of the host, which begin with '/' or '.' or have no colon. A directory comes into the
+ * target, which is made if it is missing; a file becomes the target, or comes into one that ends
+ * with a slash. Owners are translated between the maps of the layers. `sources` is NULL terminated.
+ * Errors EEXIST for a file in the place of a directory and the reverse; EINVAL for a source that
+ *        is neither, and for a directory into itself
  */
 IMBREX_API int imbrex_copy(struct imbrex_store *s, const char *const *sources, const char *target,
 	const struct imbrex_copy_opts *opts, struct imbrex_error *err)

@@ -548,6 +548,17 @@ static int vfs_open_file(struct driver *d, const char *id, const char *name, siz
 	return 0;
 }
 
+static int vfs_open_tree(
+	struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err)
+{
+	int fd = open_layer(vfs_of(d), id, NULL, err);
+
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
 /* Both trees; `old` stays closed if there is no other. */
 static int open_pair(struct driver *d, const char *id, const char *other, struct tree_pair *ret,
 	struct imbrex_error *err)
@@ -788,6 +799,7 @@ const struct driver_ops vfs_ops = {
 	.mount = vfs_mount,
 	.unmount = vfs_unmount,
 	.open_file = vfs_open_file,
+	.open_tree = vfs_open_tree,
 	.diff = vfs_diff,
 	.changes = vfs_changes,
 	.diff_size = vfs_diff_size,

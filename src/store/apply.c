@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "os/fd.h"
-#include "os/mountfd.h"
 #include "store/content.h"
 #include "store/fill.h"
 #include "store/layer.h"
@@ -79,13 +78,6 @@ static bool stands_on(struct imbrex_store *s, const char *top, const char *id)
 	return false;
 }
 
-/* vfs mounts nothing: there only the books know. */
-static bool is_in_use(const struct imbrex_store *s, const struct mount_record *m)
-{
-	return m->count > 0 &&
-	       (is_mount_point(AT_FDCWD, m->path) > 0 || str_eq(s->driver->ops->name, "vfs"));
-}
-
 static int check_unused(struct imbrex_store *s, const char *id, struct imbrex_error *err)
 {
 	size_t i;
@@ -97,7 +89,12 @@ static int check_unused(struct imbrex_store *s, const char *id, struct imbrex_er
 	for (i = 0; i < s->n_mounts; i++) {
 		const struct mount_record *m = &s->mounts[i];
 
-		if (!is_in_use(s, m) || !stands_on(s, m->id, id))
+		if (!stands_on(s, m->id, id))
+			continue;
+		r = store_mount_check_here(s, m, err);
+		if (r < 0)
+			return r;
+		if (!store_mount_is_real(s, m))
 			continue;
 		if (str_eq(m->id, id))
 			return fail_reason(err, IMBREX_EBUSY, IMBREX_REASON_LAYER_MOUNTED,
