@@ -79,6 +79,8 @@ int overlay_diff_path(const struct overlay *o, const char *dir_path, const char 
 		return *ret ? 0 : fail_nomem(err);
 	}
 	r = read_pointer(dir, &pointer, err);
+	if (r == IMBREX_ENOENT)
+		return fail(err, IMBREX_EFORMAT, "layer %s: 'diff' is not a directory", id);
 	if (r == 0)
 		r = read_link_at(dir, "diff", &target, err);
 	if (r < 0)

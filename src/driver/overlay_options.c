@@ -119,7 +119,8 @@ static int refuse_composefs(struct overlay_options *o, const char *value, struct
 static int refuse_quota(struct overlay_options *o, const char *value, struct imbrex_error *err)
 {
 	return fail(err, IMBREX_ENOTSUP,
-		"options overlay.size and overlay.inodes (project quota) are not supported");
+		"options overlay.size and overlay.inodes need project quota (XFS mounted with "
+		"'pquota'), which is not supported");
 }
 
 /* "PATH" or "PATH:ref". */

@@ -548,8 +548,7 @@ static int vfs_open_file(struct driver *d, const char *id, const char *name, siz
 	return 0;
 }
 
-static int vfs_open_tree(
-	struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err)
+static int vfs_open_tree(struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err)
 {
 	int fd = open_layer(vfs_of(d), id, NULL, err);
 

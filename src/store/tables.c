@@ -78,13 +78,26 @@ static bool load_index(struct store_table *t, const struct index_stamp *stamp)
 	return true;
 }
 
+/* What an index does not tell: damage, which keeps writers off, and elements that are no records,
+ * which are written back. */
+static bool is_unusual(const struct store_table *t)
+{
+	int place;
+
+	for (place = 0; place < N_PLACES; place++) {
+		if (t->damage[place].why || t->t.aside[place].n)
+			return true;
+	}
+	return false;
+}
+
 /* For the next command. Whatever goes wrong here, it parses. */
 static void keep_index(struct store_table *t, const struct index_stamp *stamp)
 {
 	const struct index_counts *c = &t->t.index.c;
 	int place;
 
-	if (t->index_read_only || !t->t.proven || t->t.odd.n || t->t.failure)
+	if (t->index_read_only || !t->t.proven || t->t.odd.n || t->t.failure || is_unusual(t))
 		return;
 	for (place = 0; place < N_PLACES; place++) {
 		if (t->t.aside[place].n)

@@ -19,6 +19,8 @@ APART = {
     r"(run/)?D-(layers|images|containers)/tmp(/.*)?":
         "where newer versions put what they delete; made when first used",
     r"run/D-containers": "made when first used; upstream makes it at once",
+    r"(run/)?D-containers/[^/]+(/userdata)?":
+        "upstream makes the directories of a container when its size is asked for",
     r"D/(staging|tempdirs)(/.*)?": "made when first used",
     r"D-(layers|images|containers)/\.imbrex.*": "imbrex's own index, which others ignore",
     r"run/D/.*": "what the kernel was found to be able to do; every version asks other questions",

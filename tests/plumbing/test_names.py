@@ -105,6 +105,15 @@ class Names(Case):
         for kind in KINDS:
             self.assertEqual(self.names(kind), ["shared"])
 
+    @plumbing.each("set-names", "add-names")
+    def test_a_shared_name_means_the_layer_then_the_image_then_the_container(self, verb):
+        for kind in KINDS:
+            self.make(kind, "-i", kind, "-n", "shared")
+        for kind in KINDS:
+            self.s.silent(verb, "-n", "new-" + kind, "shared")
+            self.assertIn("new-" + kind, self.names(kind))
+            self.s.silent("set-names", kind)
+
     def test_names_as_json_are_told_after_a_change(self):
         self.make("image", "-i", "im", "-n", "a")
         self.assertEqual(self.s.json("add-names", "-j", "-n", "b", "im"), ["b", "a"])
@@ -175,6 +184,16 @@ class Metadata(Case):
         self.make("image", "-i", "im", "-m", "text")
         self.s.silent("add-names", "-n", "a", "im")
         self.assertEqual(self.s.ok("metadata", "-q", "a").out, "text\n")
+
+    def test_of_a_shared_name_it_is_that_of_the_layer_then_the_image_then_the_container(self):
+        for kind in KINDS:
+            self.make(kind, "-i", kind, "-n", "shared")
+        for kind in KINDS:
+            self.s.silent("set-metadata", "-m", "of the " + kind, "shared")
+            self.assertEqual(self.s.ok("metadata", "-q", "shared").out, f"of the {kind}\n")
+            self.s.silent("set-names", kind)
+        for kind in KINDS:
+            self.assertEqual(self.s.ok("metadata", "-q", kind).out, f"of the {kind}\n")
 
     def test_setting_nothing_is_refused(self):
         self.make("image", "-i", "im", "-m", "text")

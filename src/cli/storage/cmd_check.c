@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check: problems by object, in upstream's words where it has some. With --repair the library has
- * repaired already what it could when they are printed.
+ * mended what it could when they are printed, and what it could not is taken away after.
  */
 #include <string.h>
 
 #include "base/error.h"
 #include "cli/storage/duration.h"
+#include "cli/storage/purge.h"
 #include "cli/storage/report.h"
 #include "cli/storage/storage.h"
 #include "cli/storage/text.h"
@@ -180,7 +181,7 @@ static int summary(const size_t *n, struct imbrex_error *err)
 }
 
 /* The first that repairing should have mended and did not. */
-static const struct imbrex_problem *first_left(const struct plumbing *p, const struct report *r)
+static const struct imbrex_problem *first_left(struct plumbing *p, const struct report *r)
 {
 	const struct imbrex_problem *problem;
 	enum section s;
@@ -190,26 +191,40 @@ static const struct imbrex_problem *first_left(const struct plumbing *p, const s
 		problem = &r->problems[i];
 		s = report_section(problem);
 		if (!problem->repaired && !problem->read_only &&
-			(s != SECTION_CONTAINERS || p->flags.force))
+			(s != SECTION_CONTAINERS || p->flags.force) && !purge_is_gone(p, problem))
 			return problem;
 	}
 	return NULL;
 }
 
-static int conclude(const struct plumbing *p, const struct report *r, struct imbrex_error *err)
+/* Take away what could not be mended, and say what is left. */
+static int conclude_repair(struct plumbing *p, const struct report *r, struct imbrex_error *err)
 {
-	const struct imbrex_problem *left = NULL;
+	const struct imbrex_problem *left;
+	AUTO_STRV failures = { 0 };
+	size_t i;
 	int e;
 
-	if (p->flags.repair || p->flags.force) {
-		left = first_left(p, r);
-		if (left)
-			return fail(err, IMBREX_EFAIL, "%s: %s%s%s", left->object, left->text,
-				*left->action ? "; " : "", left->action);
-		e = left_summary(p, r->unrepaired, err);
-	} else {
-		e = summary(r->objects, err);
-	}
+	e = purge_damaged(p, r, &failures, err);
+	if (e < 0)
+		return e;
+	for (i = 0; i < failures.n; i++)
+		(void)fprintf(stderr, "%s\n", failures.items[i]);
+	if (failures.n)
+		return fail(err, IMBREX_EFAIL, "%s", failures.items[0]);
+	left = first_left(p, r);
+	if (left)
+		return fail(err, IMBREX_EFAIL, "%s: %s%s%s", left->object, left->text,
+			*left->action ? "; " : "", left->action);
+	return left_summary(p, r->unrepaired, err);
+}
+
+static int conclude(struct plumbing *p, const struct report *r, struct imbrex_error *err)
+{
+	int e;
+
+	e = p->flags.repair || p->flags.force ? conclude_repair(p, r, err)
+					      : summary(r->objects, err);
 	if (e < 0)
 		return e;
 	return r->unrepaired[SECTION_OTHER] ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -15,7 +15,6 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/storage/flag.h"
-#include "cli/storage/pending.h"
 #include "imbrex/imbrex.h"
 
 /* Flags that stand before the command, and after it too. */

@@ -355,8 +355,8 @@ static void options_are_checked(void **state)
 		{ "overlay.sync=always", IMBREX_EINVAL,
 			"option overlay.sync: 'always' is neither none nor filesystem" },
 		{ "overlay.size=10G", IMBREX_ENOTSUP,
-			"options overlay.size and overlay.inodes (project quota) are not "
-			"supported" },
+			"options overlay.size and overlay.inodes need project quota (XFS mounted "
+			"with 'pquota'), which is not supported" },
 		{ "overlay.imagestore=rel", IMBREX_EINVAL,
 			"option overlay.imagestore: 'rel' is not an absolute path" },
 		{ "overlay.use_composefs=true", IMBREX_ENOTSUP,
