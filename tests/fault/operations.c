@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "seam.h"
+#include "store/layer_facts.h"
+#include "store/store.h"
 
 static int pull(
 	const struct world *w, struct imbrex_store *s, const char *tag, struct imbrex_error *err)
@@ -175,16 +177,14 @@ static int create_mapped_layer(
 }
 
 /* An archive of one empty file. */
-static int import_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+static FILE *archive(const char *name)
 {
-	const struct imbrex_layer_opts opts = { .names = fresh_names, .read_only = true };
-	char block[512 * 3] = "file";
-	char *id = NULL;
+	char block[512 * 3] = "";
 	unsigned int sum = 0;
 	FILE *file;
 	size_t i;
-	int r;
 
+	(void)snprintf(block, 100, "%s", name);
 	memcpy(block + 100, "0000644", 8);
 	memcpy(block + 108, "0000000", 8);
 	memcpy(block + 116, "0000000", 8);
@@ -200,10 +200,59 @@ static int import_layer(const struct world *w, struct imbrex_store *s, struct im
 	if (!file || fwrite(block, sizeof(block), 1, file) != 1 || fflush(file) != 0)
 		exit(99);
 	rewind(file);
+	return file;
+}
+
+static int import_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_layer_opts opts = { .names = fresh_names, .read_only = true };
+	FILE *file = archive("file");
+	char *id = NULL;
+	int r;
+
 	r = imbrex_layer_import(s, NULL, &opts, fileno(file), &id, err);
 	(void)fclose(file);
 	free(id);
 	return r;
+}
+
+static int apply(struct imbrex_store *s, const char *name, struct imbrex_error *err)
+{
+	FILE *file = archive(name);
+	int r = imbrex_layer_apply(s, fresh_names[0], fileno(file), NULL, err);
+
+	(void)fclose(file);
+	return r;
+}
+
+static int apply_first(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return apply(s, "file", err);
+}
+
+static int apply_second(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return apply(s, "other", err);
+}
+
+/* The layer with the old content or the new, of which the record says nothing. */
+static int forget_facts(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	struct layer_facts_text facts = { 0 };
+	struct found f;
+	int r;
+
+	r = store_hold(s, HOLD_LAYERS_W, &hold, err);
+	if (r == 0)
+		r = store_find(s, &layer_records, fresh_names[0], &f, err);
+	if (r == 0)
+		r = layer_facts_take(&f.t->t, f.index, &facts, err);
+	layer_facts_text_done(&facts);
+	if (r < 0)
+		return r;
+	f.t->dirty[found_record(&f)->place] = true;
+	return store_save(s, f.t, err);
 }
 
 static int create_image(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
@@ -322,6 +371,8 @@ const struct operation operations[] = {
 	{ "make a layer", "one", NULL, create_layer, NULL, false },
 	{ "make a mapped layer", "one", NULL, create_mapped_layer, NULL, false },
 	{ "import a layer", "one", NULL, import_layer, NULL, false },
+	{ "apply a diff", "layered", NULL, apply_first, NULL, false },
+	{ "apply another diff", "layered", apply_first, apply_second, forget_facts, false },
 	{ "make an image", "one", NULL, create_image, NULL, false },
 	{ "make a mapped container", "one", NULL, create_mapped, create_and_remove_mapped, false },
 	{ "name a layer", "layered", NULL, name_layer, NULL, false },

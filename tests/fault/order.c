@@ -246,6 +246,9 @@ static const struct expectation expectations[] = {
 	{ "make a layer", { "layers.json" }, false, false },
 	{ "make a mapped layer", { "layers.json" }, false, false },
 	{ "import a layer", { "layers.json" }, true, false },
+	{ "apply a diff", { "layers.json" }, false, false },
+	/* Facts of the old content go before it does. */
+	{ "apply another diff", { "layers.json", "layers.json" }, false, false },
 	{ "make an image", { "images.json" }, false, false },
 	{ "make a mapped container", { "layers.json", "images.json", "containers.json" }, false,
 		false },

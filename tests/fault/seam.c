@@ -318,6 +318,9 @@ int __wrap_renameat(int of, const char *from, int nf, const char *to)
 	return r;
 }
 
+/* Names that change places: what was made aside goes where it belongs. */
+WRAP(int, renameat2, (int of, const char *from, int nf, const char *to, unsigned int flags),
+	(of, from, nf, to, flags), true, tell_named(&c, SEAM_RENAME, of, from, nf, to))
 WRAP(ssize_t, write, (int fd, const void *b, size_t n), (fd, b, n), is_regular(fd),
 	tell_object(&c, SEAM_DATA, fd, "", AT_EMPTY_PATH))
 WRAP(ssize_t, pwrite64, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at), is_regular(fd),
