@@ -205,6 +205,10 @@ static int plan_layer(
 
 	if (r == 0)
 		r = overlay_layer_read(id, &p->layer, err);
+	/* A lost `link` file may be found again in l/. */
+	if (r == IMBREX_ENOENT && !o->config.read_only && p->layer.fd >= 0 &&
+		overlay_repair_links(o, NULL) == 0)
+		r = overlay_layer_read(id, &p->layer, err);
 	if (r < 0)
 		return r;
 	p->dir = format_text("%s/%s", o->homes[p->layer.home].path, id);

@@ -228,24 +228,23 @@ static int hash_group(struct dedup *d, struct candidate *c, size_t n, struct imb
 /* Bytes shared; 0 if the contents differ; -errno. */
 static int64_t share(int from, int to, uint64_t size)
 {
-	struct {
-		struct file_dedupe_range range;
-		struct file_dedupe_range_info info;
-	} ask;
+	AUTO_FREE struct file_dedupe_range *ask = calloc(1, sizeof(*ask) + sizeof(ask->info[0]));
 	uint64_t at = 0;
 
+	if (!ask)
+		return -ENOMEM;
 	while (at < size) {
-		ask.range = (struct file_dedupe_range){
+		*ask = (struct file_dedupe_range){
 			.src_offset = at, .src_length = MIN(size - at, RANGE_BYTES), .dest_count = 1
 		};
-		ask.info = (struct file_dedupe_range_info){ .dest_fd = to, .dest_offset = at };
-		if (ioctl(from, FIDEDUPERANGE, &ask) < 0)
+		ask->info[0] = (struct file_dedupe_range_info){ .dest_fd = to, .dest_offset = at };
+		if (ioctl(from, FIDEDUPERANGE, ask) < 0)
 			return -errno;
-		if (ask.info.status < 0)
-			return ask.info.status;
-		if (ask.info.status == FILE_DEDUPE_RANGE_DIFFERS || !ask.info.bytes_deduped)
+		if (ask->info[0].status < 0)
+			return ask->info[0].status;
+		if (ask->info[0].status == FILE_DEDUPE_RANGE_DIFFERS || !ask->info[0].bytes_deduped)
 			break;
-		at += ask.info.bytes_deduped;
+		at += ask->info[0].bytes_deduped;
 	}
 	return (int64_t)at;
 }

@@ -21,10 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/hex.h"
 #include "base/str.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "store/object.h"
 #include "store/rootless.h"
 #include "store/tables.h"
 
@@ -154,7 +154,7 @@ static int drop_incomplete(struct imbrex_store *s, struct imbrex_error *err)
 		id = record_text(table_at(t, (size_t)i), LAYER_ID);
 		if (!id)
 			return fail_nomem(err);
-		r = id_is_valid(id) ? store_trash_layer(s, id, err) : 0;
+		r = object_id_is_safe(id) ? store_trash_layer(s, id, err) : 0;
 		if (r < 0)
 			return wrap(err, r, "remove incomplete layer %s", id);
 		s->layers.dirty[table_at(t, (size_t)i)->place] = true;

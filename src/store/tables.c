@@ -95,14 +95,9 @@ static bool is_unusual(const struct store_table *t)
 static void keep_index(struct store_table *t, const struct index_stamp *stamp)
 {
 	const struct index_counts *c = &t->t.index.c;
-	int place;
 
 	if (t->index_read_only || !t->t.proven || t->t.odd.n || t->t.failure || is_unusual(t))
 		return;
-	for (place = 0; place < N_PLACES; place++) {
-		if (t->t.aside[place].n)
-			return;
-	}
 	/* Removed records leave holes. */
 	if (c->n_removed > c->n_entries / 4 + 16)
 		return;

@@ -125,7 +125,7 @@ Digest: {DIGEST}
 Data: item
 Size: {size}
 ID: two
-Top Layer:
+Top Layer:{" "}
 Size: 0
 """)
 

@@ -4,12 +4,19 @@
 #include "cli/storage/storage.h"
 #include "cli/storage/text.h"
 
-/* Who is not there is a layer that is not known, whatever it might have been. */
+/*
+ * A name of several things means the layer, then the image, then the container. Who is not there is
+ * a layer that is not known, whatever it might have been.
+ */
 static int find_any(struct plumbing *p, char **ret_id, struct imbrex_error *err)
 {
-	int r;
+	static const unsigned int kinds[] = { IMBREX_KIND_LAYER, IMBREX_KIND_IMAGE,
+		IMBREX_KIND_CONTAINER };
+	int r = IMBREX_ENOENT;
+	size_t i;
 
-	r = plumbing_find(p, p->args[0], IMBREX_KIND_ANY, ret_id, err);
+	for (i = 0; r == IMBREX_ENOENT && i < ARRAY_LEN(kinds); i++)
+		r = plumbing_find(p, p->args[0], kinds[i], ret_id, err);
 	return r == IMBREX_ENOENT ? fail(err, r, "layer not known") : r;
 }
 

@@ -581,6 +581,27 @@ static void readers_and_writers_keep_it_and_strangers_void_it(void **state)
 	imbrex_store_close(s);
 }
 
+static void a_damaged_table_is_read_as_damaged_again(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_STR text = STR_INIT(TEXT_MAX);
+	struct imbrex_store *s = open_store(f);
+	struct store_hold hold = HOLD_NONE;
+	int i;
+
+	imbrex_store_close(s);
+	assert_int_equal(str_append(&text, f->text.data, f->text.len / 2), 0);
+	put_layers(f, &text);
+	for (i = 0; i < 2; i++) {
+		s = open_store(f);
+		assert_int_equal(store_hold(s, HOLD_LAYERS, &hold, NULL), 0);
+		assert_true(table_count(&s->layers.t) > 10);
+		assert_non_null(table_damage(&s->layers, NULL));
+		store_release(&hold);
+		imbrex_store_close(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -600,6 +621,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(changes_are_written_and_indexed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			readers_and_writers_keep_it_and_strangers_void_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_damaged_table_is_read_as_damaged_again, set_up, tear_down),
 		cmocka_unit_test(a_key_of_many_is_no_trap),
 	};
 
