@@ -251,7 +251,8 @@ static int64_t share(int from, int to, uint64_t size)
 
 /*
  * Share the file (taken) with the first original that it equals; else it is one itself. Files that
- * cannot be shared for reasons of their own stay as they are: unsharable flags, other file systems.
+ * cannot be shared for reasons of their own stay as they are: marked as not to be shared, on other
+ * file systems.
  */
 static int share_one(struct dedup *d, int *originals, size_t *n, int file, uint64_t size,
 	struct imbrex_error *err)
