@@ -275,8 +275,6 @@ static int abandoned_layers(struct garbage *g, struct imbrex_error *err)
 {
 	struct table *t = &g->s->layers.t;
 	AUTO_MAP *going = map_new();
-	size_t k, before = g->found->n;
-	struct imbrex_error why = { 0 };
 	bool found = true;
 	ptrdiff_t i;
 	int r = 0;
@@ -294,11 +292,9 @@ static int abandoned_layers(struct garbage *g, struct imbrex_error *err)
 			found = true;
 		}
 	}
-	if (r < 0 || !g->opts->collect || store_save(g->s, &g->s->layers, &why) == 0)
-		return r;
-	for (k = before; k < g->found->n; k++)
-		g->found->items[k].repaired = false;
-	return tell_unseen(g, "layers.json", &why, err);
+	/* With records in memory that are not those on disk, nothing more may be taken for garbage.
+	 */
+	return r < 0 || !g->opts->collect ? r : store_save(g->s, &g->s->layers, err);
 }
 
 /* Directories that feature probes of a killed process left beside the layers. */
