@@ -45,7 +45,7 @@ static int check_held(struct check *c, struct imbrex_error *err)
 	AUTO_HOLD hold = HOLD_NONE;
 	int r;
 
-	r = store_hold(c->s, HOLD_READ_ALL, &hold, err);
+	r = store_hold(c->s, HOLD_GRAPH | HOLD_READ_ALL, &hold, err);
 	if (r == 0)
 		r = check_records(c, err);
 	return r < 0 ? r : garbage_find(c->s, &opts, &c->found, err);
@@ -94,7 +94,7 @@ static int verify_held(
 	struct object o;
 	int r;
 
-	r = store_hold(c->s, HOLD_READ_ALL, &hold, err);
+	r = store_hold(c->s, HOLD_GRAPH | HOLD_READ_ALL, &hold, err);
 	if (r == 0)
 		r = object_find(c->s, name, kinds, OBJECT_CONTAINERS_FIRST, &o, err);
 	if (r == IMBREX_ENOENT && (kinds & IMBREX_KIND_IMAGE)) {

@@ -636,7 +636,8 @@ PUBLIC int imbrex_gc(struct imbrex_store *s, bool dry_run, char ***ret, struct i
 	char **taken;
 	int r;
 
-	r = store_hold(s, dry_run ? HOLD_READ_ALL : HOLD_WRITE_ALL, &hold, err);
+	/* Who opens a store tries the kernel beside the layers, under the graph lock. */
+	r = store_hold(s, HOLD_GRAPH | (dry_run ? HOLD_READ_ALL : HOLD_WRITE_ALL), &hold, err);
 	if (r == 0)
 		r = garbage_find(s, &opts, &found, err);
 	if (r < 0)

@@ -23,7 +23,7 @@
 
 int repair_hold(struct repair *r, struct store_hold *ret, struct imbrex_error *err)
 {
-	return store_hold(r->s, HOLD_WRITE_ALL | HOLD_DAMAGED, ret, err);
+	return store_hold(r->s, HOLD_GRAPH | HOLD_WRITE_ALL | HOLD_DAMAGED, ret, err);
 }
 
 bool repair_get(struct repair *r, const struct record_type *type, const char *id, struct found *ret)
