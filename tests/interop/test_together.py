@@ -257,7 +257,8 @@ class Worker:
     def own_layer_deleted(self):
         if self.layers:
             # The youngest has no children.
-            self.plumb("delete-layer", self.layers.pop())
+            self.plumb("delete-layer", self.layers[-1])
+            self.layers.pop()
 
     def look(self):
         program, *args = self.random.choice((
