@@ -398,6 +398,7 @@ int emit_mark(struct emitter *m, const struct tree_item *item, enum entry_type t
 int emit_removal(struct emitter *m, const char *path, struct imbrex_error *err)
 {
 	const struct entry e = { .path = path, .type = ENTRY_WHITEOUT };
+	int r = m->to->ops->begin(m->to, &e, err);
 
-	return push_entry(m, &e, NULL, -EBADF, err);
+	return r < 0 ? r : m->to->ops->end(m->to, err);
 }
