@@ -23,10 +23,9 @@
  * Source: docs/formats/overlay-layer.md, "How entries become inodes"; tests/driver compares with
  * podman.
  */
-#include "driver/apply.h"
+#include "driver/apply_work.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,203 +33,13 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-#include "base/limits.h"
 #include "base/str.h"
 #include "driver/override.h"
-#include "driver/pathset.h"
 #include "os/beneath.h"
 #include "os/fd.h"
 #include "os/xattr.h"
 
-/* Parents that the layer does not name get this mode and root as owner. */
-#define IMPLICIT_DIR_MODE 0755
-
-struct parent {
-	int fd;                   /* owned; -EBADF: none */
-	size_t len;               /* of path */
-	bool plain_ids;           /* what is created here belongs to euid:egid */
-	bool setgid;              /* directories created here inherit the bit */
-	struct timespec times[2]; /* to put back; see (2) */
-	char path[LIMIT_PATH_BYTES + 1];
-};
-
-/* What end() needs of an entry that begin() has seen. */
-struct pending {
-	struct entry e;
-	const char *name; /* last component of path */
-	char path[LIMIT_PATH_BYTES + 1];
-	struct entry_xattr *xattrs; /* owned, one allocation with names and values */
-};
-
-struct apply {
-	struct entry_sink base;
-	struct apply_opts opts;
-	int root; /* owned */
-	mode_t umask;
-	bool always_chmod; /* a default ACL decides about modes, not the umask */
-	uid_t euid;
-	gid_t egid;
-	struct id_pair layer_root; /* owns what no entry names */
-	bool root_overridden;      /* force_mask: the root has its override xattr */
-	struct parent parent;
-	int file; /* owned; -EBADF: no file is open */
-	uint64_t left;
-	struct pending pending;
-	struct pathset *unpacked; /* APPLY_REMOVE: paths this layer made, and their parents */
-	struct pathset *cleared;  /* APPLY_REMOVE: inodes of directories that are opaque already */
-};
-
-static int put_parent(struct apply *a, struct imbrex_error *err)
-{
-	struct parent *p = &a->parent;
-	int r = 0;
-
-	if (p->fd < 0)
-		return 0;
-	if (futimens(p->fd, p->times) < 0 && errno != EPERM)
-		r = fail_errno(err, "layer entry '%s': set times", p->len ? p->path : ".");
-	p->fd = close_fd(p->fd);
-	p->len = 0;
-	return r;
-}
-
-/* As open_beneath() of a directory; symbolic links are followed inside the root if they must. */
-static int open_dir_inside(int root, const char *path, int flags)
-{
-	int fd = open_beneath(root, path, flags | O_DIRECTORY, 0, BENEATH_NO_SYMLINKS);
-
-	/* ENOTDIR: O_DIRECTORY met a link as last component; ENOENT cannot hide a link. */
-	if (fd == -ELOOP || fd == -ENOTDIR)
-		fd = open_beneath(root, path, flags | O_DIRECTORY, 0, BENEATH_IN_ROOT);
-	return fd;
-}
-
-/* Make the missing directory `name`, whose path is `prefix`, in `dir`, which keeps its times. */
-static int make_parent(
-	struct apply *a, int dir, const char *name, const char *prefix, struct imbrex_error *err)
-{
-	struct stat st;
-	int r;
-
-	if (fstat(dir, &st) < 0)
-		return fail_errno(err, "layer entry '%s': stat parent", a->pending.path);
-	r = mkdirat(dir, name, IMPLICIT_DIR_MODE);
-	if (r < 0 && errno == EEXIST)
-		return fail(err, IMBREX_EFORMAT,
-			"layer entry '%s': parent '%s' is a dangling symbolic link",
-			a->pending.path, prefix);
-	if (r < 0)
-		return fail_errno(
-			err, "layer entry '%s': make parent '%s'", a->pending.path, prefix);
-	if ((a->umask & IMPLICIT_DIR_MODE || a->always_chmod || st.st_mode & S_ISGID) &&
-		fchmodat(dir, name, IMPLICIT_DIR_MODE, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_errno(
-			err, "layer entry '%s': set mode of parent '%s'", a->pending.path, prefix);
-	if ((st.st_gid != a->egid || a->layer_root.uid != a->euid ||
-		    a->layer_root.gid != a->egid) &&
-		fchownat(dir, name, a->layer_root.uid, a->layer_root.gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_errno(
-			err, "layer entry '%s': set owner of parent '%s'", a->pending.path, prefix);
-	if (futimens(dir, (const struct timespec[]){ st.st_atim, st.st_mtim }) < 0)
-		return fail_errno(
-			err, "layer entry '%s': set times of its parents", a->pending.path);
-	return 0;
-}
-
-/* mkdir -p in the manner of open_dir_inside(). */
-static int make_parents(struct apply *a, const char *path, struct imbrex_error *err)
-{
-	char prefix[LIMIT_PATH_BYTES + 1];
-	AUTO_CLOSE int dir = -EBADF;
-	const char *p = path;
-	int r;
-
-	dir = open_beneath(a->root, ".", O_RDONLY | O_DIRECTORY, 0, BENEATH_NO_SYMLINKS);
-	while (dir >= 0 && *p) {
-		size_t n = strcspn(p, "/");
-		int next;
-
-		memcpy(prefix, path, (size_t)(p - path) + n);
-		prefix[(size_t)(p - path) + n] = 0;
-		next = open_dir_inside(a->root, prefix, O_RDONLY);
-		if (next == -ENOENT) {
-			r = make_parent(a, dir, prefix + (p - path), prefix, err);
-			if (r < 0)
-				return r;
-			next = open_dir_inside(a->root, prefix, O_RDONLY);
-		}
-		(void)close_fd(dir);
-		dir = next;
-		p += n;
-		p += *p == '/';
-	}
-	if (dir < 0)
-		return fail_code(
-			err, dir, "layer entry '%s': open parent '%s'", a->pending.path, path);
-	return 0;
-}
-
-static int note_unpacked(struct apply *a, const char *path, size_t len, struct imbrex_error *err)
-{
-	int r = 0;
-
-	if (a->unpacked)
-		r = pathset_add(a->unpacked, path, len);
-	return r < 0 ? fail_nomem(err) : 0;
-}
-
-/*
- * Make the directory that is the first `len` bytes of the entry's path the `parent`.
- * Returns 1, err untouched, if it is something else than a directory.
- */
-static int get_parent(struct apply *a, size_t len, struct imbrex_error *err)
-{
-	struct parent *p = &a->parent;
-	struct stat st;
-	size_t i;
-	int fd, r;
-
-	if (p->fd >= 0 && p->len == len && memcmp(p->path, a->pending.path, len) == 0)
-		return 0;
-	r = put_parent(a, err);
-	if (r < 0)
-		return r;
-	memcpy(p->path, a->pending.path, len);
-	p->path[len] = 0;
-	fd = open_dir_inside(a->root, len ? p->path : ".", O_RDONLY);
-	if (fd == -ENOENT) {
-		r = make_parents(a, p->path, err);
-		if (r < 0)
-			return r;
-		fd = open_dir_inside(a->root, p->path, O_RDONLY);
-	}
-	if (fd == -ENOTDIR)
-		return 1;
-	if (fd < 0)
-		return fail_code(err, fd, "layer entry '%s': open parent '%s'", a->pending.path,
-			len ? p->path : ".");
-	if (fstat(fd, &st) < 0) {
-		(void)close_fd(fd);
-		return fail_errno(err, "layer entry '%s': stat parent", a->pending.path);
-	}
-	p->fd = fd;
-	p->len = len;
-	/* Mount option grpid and the set-gid bit both give the directory's group to new files. */
-	p->setgid = st.st_mode & S_ISGID;
-	p->plain_ids = st.st_gid == a->egid;
-	p->times[0] = st.st_atim;
-	p->times[1] = st.st_mtim;
-	for (i = 1; i <= len; i++) {
-		if (i < len && p->path[i] != '/')
-			continue;
-		r = note_unpacked(a, p->path, i, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int chown_failed(struct apply *a, struct imbrex_error *err)
+int apply_chown_failed(struct apply *a, struct imbrex_error *err)
 {
 	const struct entry *e = &a->pending.e;
 	int r;
@@ -269,7 +78,7 @@ static int map_ids(struct apply *a, struct imbrex_error *err)
 	return 0;
 }
 
-static bool needs_chown(const struct apply *a)
+bool apply_needs_chown(const struct apply *a)
 {
 	const struct entry *e = &a->pending.e;
 
@@ -309,8 +118,7 @@ static bool xattr_is_ours(const char *name)
 	       str_after(name, "user.fuseoverlayfs.");
 }
 
-/* fd of the inode, or -EBADF: then it is the entry `name` of the parent. */
-static int set_xattr(struct apply *a, int fd, const char *name, const void *value, size_t len,
+int apply_set_xattr(struct apply *a, int fd, const char *name, const void *value, size_t len,
 	struct imbrex_error *err)
 {
 	int r;
@@ -335,7 +143,7 @@ static int apply_xattrs(struct apply *a, int fd, struct imbrex_error *err)
 
 		if (xattr_is_ours(x->name))
 			continue;
-		r = set_xattr(a, fd, x->name, x->value, x->value_len, err);
+		r = apply_set_xattr(a, fd, x->name, x->value, x->value_len, err);
 		if (r < 0)
 			return r;
 		a->always_chmod |= str_eq(x->name, "system.posix_acl_default");
@@ -348,7 +156,7 @@ static int set_override(struct apply *a, int fd, struct imbrex_error *err)
 	char text[OVERRIDE_TEXT_BYTES];
 
 	override_format(&a->pending.e, text);
-	return set_xattr(a, fd, OVERRIDE_XATTR, text, strlen(text), err);
+	return apply_set_xattr(a, fd, OVERRIDE_XATTR, text, strlen(text), err);
 }
 
 /* Everything after content, for an inode that is open. */
@@ -359,8 +167,8 @@ static int finish_fd(struct apply *a, int fd, struct imbrex_error *err)
 	mode_t mode = a->opts.has_force_mask ? a->opts.force_mask : e->mode;
 	int r;
 
-	if (needs_chown(a) && fchown(fd, e->uid, e->gid) < 0) {
-		r = chown_failed(a, err);
+	if (apply_needs_chown(a) && fchown(fd, e->uid, e->gid) < 0) {
+		r = apply_chown_failed(a, err);
 		if (r < 0)
 			return r;
 	}
@@ -388,9 +196,9 @@ static int finish_name(struct apply *a, bool was_there, mode_t type, struct imbr
 	struct timespec times[2];
 	int r;
 
-	if ((was_there || needs_chown(a)) &&
+	if ((was_there || apply_needs_chown(a)) &&
 		fchownat(a->parent.fd, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0) {
-		r = chown_failed(a, err);
+		r = apply_chown_failed(a, err);
 		if (r < 0)
 			return r;
 	}
@@ -403,8 +211,7 @@ static int finish_name(struct apply *a, bool was_there, mode_t type, struct imbr
 	return apply_xattrs(a, -EBADF, err);
 }
 
-/* Take what is there out of the way of an entry that is not (or must not become) the same. */
-static int clear_name(struct apply *a, struct imbrex_error *err)
+int apply_clear_name(struct apply *a, struct imbrex_error *err)
 {
 	int r;
 
@@ -443,8 +250,7 @@ static int keep_xattrs(struct apply *a, struct imbrex_error *err)
 	return 0;
 }
 
-/* Create the regular file `name` of the parent and leave it open in a->file. */
-static int create_file(struct apply *a, const char *name, struct imbrex_error *err)
+int apply_create_file(struct apply *a, const char *name, struct imbrex_error *err)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	mode_t mode = (a->opts.has_force_mask ? a->opts.force_mask : a->pending.e.mode) & 0777;
@@ -452,7 +258,7 @@ static int create_file(struct apply *a, const char *name, struct imbrex_error *e
 
 	fd = openat(a->parent.fd, name, flags, mode);
 	if (fd < 0 && errno == EEXIST) {
-		r = clear_name(a, err);
+		r = apply_clear_name(a, err);
 		if (r < 0)
 			return r;
 		fd = openat(a->parent.fd, name, flags, mode);
@@ -463,7 +269,7 @@ static int create_file(struct apply *a, const char *name, struct imbrex_error *e
 	return 0;
 }
 
-static int close_file(struct apply *a, struct imbrex_error *err)
+int apply_close_file(struct apply *a, struct imbrex_error *err)
 {
 	int r = finish_fd(a, a->file, err);
 	int fd = take_fd(a->file);
@@ -480,13 +286,13 @@ static int close_file(struct apply *a, struct imbrex_error *err)
 
 static int begin_file(struct apply *a, struct imbrex_error *err)
 {
-	int r = create_file(a, a->pending.name, err);
+	int r = apply_create_file(a, a->pending.name, err);
 
 	if (r < 0)
 		return r;
 	a->left = a->pending.e.type == ENTRY_FILE ? a->pending.e.size_bytes : 0;
 	if (a->left == 0)
-		return close_file(a, err);
+		return apply_close_file(a, err);
 	return a->pending.e.n_xattrs ? keep_xattrs(a, err) : 0;
 }
 
@@ -503,7 +309,7 @@ static int begin_dir(struct apply *a, struct imbrex_error *err)
 		r = fstatat(a->parent.fd, name, &st, AT_SYMLINK_NOFOLLOW);
 		was_there = r == 0 && S_ISDIR(st.st_mode);
 		if (!was_there) {
-			r = clear_name(a, err);
+			r = apply_clear_name(a, err);
 			if (r < 0)
 				return r;
 			r = mkdirat(a->parent.fd, name, mode & 0777);
@@ -529,7 +335,7 @@ static int begin_symlink(struct apply *a, struct imbrex_error *err)
 
 	r = symlinkat(target, a->parent.fd, a->pending.name);
 	if (r < 0 && errno == EEXIST) {
-		r = clear_name(a, err);
+		r = apply_clear_name(a, err);
 		if (r < 0)
 			return r;
 		r = symlinkat(target, a->parent.fd, a->pending.name);
@@ -550,7 +356,7 @@ static int make_node(struct apply *a, mode_t type, struct imbrex_error *err)
 		return 0;
 	r = mknodat(a->parent.fd, name, type | (e->mode & 0777), dev);
 	if (r < 0 && errno == EEXIST) {
-		r = clear_name(a, err);
+		r = apply_clear_name(a, err);
 		if (r < 0)
 			return r;
 		r = mknodat(a->parent.fd, name, type | (e->mode & 0777), dev);
@@ -605,7 +411,7 @@ static int begin_hardlink(struct apply *a, struct imbrex_error *err)
 	} else {
 		memcpy(path, link, dir_len);
 		path[dir_len] = 0;
-		other = open_dir_inside(a->root, dir_len ? path : ".", O_PATH);
+		other = apply_open_inside(a->root, dir_len ? path : ".", O_PATH);
 		if (other < 0)
 			return fail_code(err, other, "layer entry '%s': hard link to '%s'",
 				a->pending.path, link);
@@ -613,7 +419,7 @@ static int begin_hardlink(struct apply *a, struct imbrex_error *err)
 	}
 	r = linkat(from, name, a->parent.fd, a->pending.name, 0);
 	if (r < 0 && errno == EEXIST) {
-		r = clear_name(a, err);
+		r = apply_clear_name(a, err);
 		if (r < 0)
 			return r;
 		r = linkat(from, name, a->parent.fd, a->pending.name, 0);
@@ -632,191 +438,6 @@ static int begin_hardlink(struct apply *a, struct imbrex_error *err)
 	return finish_hardlink(a, err);
 }
 
-/* The layer itself has something where it whites out the layers below: what it has stays, a
- * directory of it must not show what is below. */
-static int whiteout_over_own(struct apply *a, struct imbrex_error *err)
-{
-	AUTO_CLOSE int fd = -EBADF;
-
-	fd = openat(a->parent.fd, a->pending.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	return set_xattr(a, fd, a->opts.opaque_xattr, "y", 1, err);
-}
-
-static int whiteout_overlay(struct apply *a, struct imbrex_error *err)
-{
-	const struct entry *e = &a->pending.e;
-
-	if (mknodat(a->parent.fd, a->pending.name, S_IFCHR, 0) < 0) {
-		if (errno == EEXIST)
-			return whiteout_over_own(a, err);
-		return fail_errno(err, "layer entry '%s': make whiteout", a->pending.path);
-	}
-	if (needs_chown(a) &&
-		fchownat(a->parent.fd, a->pending.name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return chown_failed(a, err);
-	return 0;
-}
-
-static int whiteout_aufs(struct apply *a, struct imbrex_error *err)
-{
-	char name[LIMIT_NAME_BYTES + 1];
-	int n;
-
-	if (a->pending.e.type == ENTRY_OPAQUE)
-		n = snprintf(name, sizeof(name), ".wh..wh..opq");
-	else
-		n = snprintf(name, sizeof(name), ".wh.%s", a->pending.name);
-	if (n >= (int)sizeof(name))
-		return fail(err, IMBREX_ELIMIT, "layer entry '%s': name of whiteout is too long",
-			a->pending.path);
-	a->pending.name = name;
-	n = create_file(a, name, err);
-	a->pending.name = NULL;
-	return n < 0 ? n : close_file(a, err);
-}
-
-/*
- * Remove what the layers below have in the parent directory. Iterative: `stack` holds open
- * directories, so depth is bounded by LIMIT_PATH_DEPTH and the limit of open files, and a deeper
- * tree is an error instead of an overflow.
- */
-struct clear_level {
-	DIR *dir;
-	size_t len;               /* of the path up to this directory */
-	struct timespec times[2]; /* to put back when what is below it has gone */
-};
-#define CLEAR_DEPTH_MAX 512
-
-struct clear {
-	struct clear_level level[CLEAR_DEPTH_MAX];
-	size_t depth;
-	char path[LIMIT_PATH_BYTES + 1];
-};
-
-static void clear_free(struct clear *c)
-{
-	if (!c)
-		return;
-	while (c->depth)
-		(void)closedir(c->level[--c->depth].dir);
-	free(c);
-}
-DEFINE_CLEANUP(clear, struct clear, clear_free)
-
-/* Enter the directory `fd` (taken), unless it was cleared before. */
-static int clear_enter(
-	struct apply *a, struct clear *c, int fd, size_t len, struct imbrex_error *err)
-{
-	struct stat st;
-	DIR *dir;
-	int r;
-
-	if (fstat(fd, &st) < 0) {
-		(void)close_fd(fd);
-		return fail_errno(err, "layer entry '%s': stat '%s'", a->pending.path, c->path);
-	}
-	if (pathset_has(a->cleared, &st.st_ino, sizeof(st.st_ino))) {
-		(void)close_fd(fd);
-		return 0;
-	}
-	r = pathset_add(a->cleared, &st.st_ino, sizeof(st.st_ino));
-	if (r < 0 || c->depth == CLEAR_DEPTH_MAX) {
-		(void)close_fd(fd);
-		return r < 0 ? fail_nomem(err)
-			     : fail(err, IMBREX_ELIMIT,
-				       "layer entry '%s': opaque directory is deeper than %d",
-				       a->pending.path, CLEAR_DEPTH_MAX);
-	}
-	dir = fdopendir(fd);
-	if (!dir) {
-		(void)close_fd(fd);
-		return fail_errno(err, "layer entry '%s': read '%s'", a->pending.path, c->path);
-	}
-	c->level[c->depth++] =
-		(struct clear_level){ .dir = dir, .len = len, .times = { st.st_atim, st.st_mtim } };
-	return 0;
-}
-
-static int clear_leave(struct apply *a, struct clear *c, struct imbrex_error *err)
-{
-	struct clear_level *level = &c->level[--c->depth];
-	int r = 0;
-
-	if (futimens(dirfd(level->dir), level->times) < 0 && errno != EPERM)
-		r = fail_errno(err, "layer entry '%s': set times below it", a->pending.path);
-	(void)closedir(level->dir);
-	return r;
-}
-
-static int clear_one(
-	struct apply *a, struct clear *c, const struct dirent *d, struct imbrex_error *err)
-{
-	struct clear_level *level = &c->level[c->depth - 1];
-	size_t n = strlen(d->d_name), len = level->len;
-	int fd, r;
-
-	if (len + 1 + n > LIMIT_PATH_BYTES)
-		return fail(err, IMBREX_ELIMIT, "layer entry '%s': a path below it is too long",
-			a->pending.path);
-	if (len)
-		c->path[len++] = '/';
-	memcpy(c->path + len, d->d_name, n + 1);
-	len += n;
-	if (!pathset_has(a->unpacked, c->path, len)) {
-		r = remove_tree_at(dirfd(level->dir), d->d_name, err);
-		return r < 0 ? wrap(err, r, "layer entry '%s'", a->pending.path) : 0;
-	}
-	fd = openat(dirfd(level->dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return 0; /* no directory: a file of this layer, which stays */
-	return clear_enter(a, c, fd, len, err);
-}
-
-static int opaque_remove(struct apply *a, struct imbrex_error *err)
-{
-	AUTO(clear) struct clear *c = calloc(1, sizeof(*c));
-	int fd, r;
-
-	if (!c)
-		return fail_nomem(err);
-	memcpy(c->path, a->parent.path, a->parent.len + 1);
-	/* A description of its own: reading must not share the offset of `parent`. */
-	fd = openat(a->parent.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return fail_errno(err, "layer entry '%s': open", a->pending.path);
-	r = clear_enter(a, c, fd, a->parent.len, err);
-	while (r == 0 && c->depth) {
-		const struct dirent *d;
-
-		errno = 0;
-		d = readdir(c->level[c->depth - 1].dir);
-		if (!d && errno)
-			return fail_errno(err, "layer entry '%s': read directory", a->pending.path);
-		if (!d)
-			r = clear_leave(a, c, err);
-		else if (!str_eq(d->d_name, ".") && !str_eq(d->d_name, ".."))
-			r = clear_one(a, c, d, err);
-	}
-	return r;
-}
-
-static int begin_whiteout(struct apply *a, struct imbrex_error *err)
-{
-	switch (a->opts.whiteouts) {
-	case APPLY_AUFS:
-		return whiteout_aufs(a, err);
-	case APPLY_OVERLAY:
-		if (a->pending.e.type == ENTRY_WHITEOUT)
-			return whiteout_overlay(a, err);
-		return set_xattr(a, a->parent.fd, a->opts.opaque_xattr, "y", 1, err);
-	case APPLY_REMOVE:
-		break;
-	}
-	return a->pending.e.type == ENTRY_WHITEOUT ? clear_name(a, err) : opaque_remove(a, err);
-}
-
 /* The entry "." */
 static int begin_root(struct apply *a, struct imbrex_error *err)
 {
@@ -824,8 +445,8 @@ static int begin_root(struct apply *a, struct imbrex_error *err)
 	int r;
 
 	if (e->type == ENTRY_OPAQUE) {
-		r = get_parent(a, 0, err);
-		return r < 0 ? r : begin_whiteout(a, err);
+		r = apply_get_parent(a, 0, err);
+		return r < 0 ? r : apply_begin_whiteout(a, err);
 	}
 	if (e->type != ENTRY_DIR)
 		return fail(err, IMBREX_EFORMAT,
@@ -837,11 +458,11 @@ static int begin_root(struct apply *a, struct imbrex_error *err)
 	if (!a->opts.apply_root)
 		return 0;
 	/* As a parent, so that its times are put back when the last entry has been made. */
-	r = get_parent(a, 0, err);
+	r = apply_get_parent(a, 0, err);
 	if (r < 0)
 		return r;
 	if (fchown(a->parent.fd, e->uid, e->gid) < 0) {
-		r = chown_failed(a, err);
+		r = apply_chown_failed(a, err);
 		if (r < 0)
 			return r;
 	}
@@ -880,7 +501,7 @@ static int begin_typed(struct apply *a, struct imbrex_error *err)
 	case ENTRY_OPAQUE:
 		break;
 	}
-	return begin_whiteout(a, err);
+	return apply_begin_whiteout(a, err);
 }
 
 static int apply_begin(struct entry_sink *s, const struct entry *e, struct imbrex_error *err)
@@ -907,7 +528,7 @@ static int apply_begin(struct entry_sink *s, const struct entry *e, struct imbre
 	slash = strrchr(p->path, '/');
 	p->name = slash ? slash + 1 : p->path;
 	dir_len = slash ? (size_t)(slash - p->path) : 0;
-	r = get_parent(a, e->type == ENTRY_OPAQUE ? len : dir_len, err);
+	r = apply_get_parent(a, e->type == ENTRY_OPAQUE ? len : dir_len, err);
 	if (r < 0)
 		return r;
 	if (r > 0 && (e->type == ENTRY_WHITEOUT || e->type == ENTRY_OPAQUE))
@@ -918,7 +539,7 @@ static int apply_begin(struct entry_sink *s, const struct entry *e, struct imbre
 	r = begin_typed(a, err);
 	if (r < 0 || e->type == ENTRY_WHITEOUT || e->type == ENTRY_OPAQUE)
 		return r;
-	return note_unpacked(a, p->path, len, err);
+	return apply_note_unpacked(a, p->path, len, err);
 }
 
 static int apply_data(struct entry_sink *s, const void *buf, size_t len, struct imbrex_error *err)
@@ -939,7 +560,7 @@ static int apply_end(struct entry_sink *s, struct imbrex_error *err)
 	struct apply *a = CONTAINER_OF(s, struct apply, base);
 
 	assert(a->left == 0);
-	return a->file >= 0 ? close_file(a, err) : 0;
+	return a->file >= 0 ? apply_close_file(a, err) : 0;
 }
 
 static int apply_finish(struct entry_sink *s, struct imbrex_error *err)
@@ -958,7 +579,7 @@ static int apply_finish(struct entry_sink *s, struct imbrex_error *err)
 		if (r < 0)
 			return r;
 	}
-	return put_parent(a, err);
+	return apply_put_parent(a, err);
 }
 
 static void apply_free(struct entry_sink *s)
