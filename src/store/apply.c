@@ -32,7 +32,8 @@ struct target {
 	char *created; /* owned */
 	char *label;   /* owned */
 	struct id_maps_copy maps;
-	bool is_volatile; /* need not survive a crash */
+	bool other_owners; /* than the layers below it, as its map has them */
+	bool is_volatile;  /* need not survive a crash */
 };
 
 static void target_done(struct target *t)
@@ -105,6 +106,19 @@ static int check_unused(struct imbrex_store *s, const char *id, struct imbrex_er
 	return 0;
 }
 
+/* A copy under other owners stands on its template, which has those of its parent. */
+static int look_below(
+	struct imbrex_store *s, const struct found *f, struct target *t, struct imbrex_error *err)
+{
+	AUTO_MAPS maps = { 0 };
+	struct found below;
+
+	if (layer_parent(s, f, &below) && maps_of_layer(found_record(&below), &maps) < 0)
+		return fail_nomem(err);
+	t->other_owners = *t->parent && !id_maps_equal(&maps.maps, &t->maps.maps);
+	return 0;
+}
+
 static int look(
 	struct imbrex_store *s, const char *layer, struct target *t, struct imbrex_error *err)
 {
@@ -128,7 +142,8 @@ static int look(
 	t->is_volatile = rec->place == PLACE_VOLATILE;
 	if (!t->id || !t->parent || !t->created || !t->label || maps_of_layer(rec, &t->maps) < 0)
 		return fail_nomem(err);
-	return check_unused(s, t->id, err);
+	r = look_below(s, &f, t, err);
+	return r < 0 ? r : check_unused(s, t->id, err);
 }
 
 /* The same layer, and still not in use. */
@@ -144,15 +159,26 @@ static int look_again(
 
 /* ---- making ------------------------------------------------------------------------------ */
 
-/* `over`: lay it over what the layer holds; else over what is below it. */
+/*
+ * `over`: lay it over what the layer holds; else over what is below it. Only content changes hands,
+ * the layer stays on what it stands on: for a copy under other owners that is its template and the
+ * owners changed since, which the record does not tell. So the new content is sealed as if it stood
+ * on the layer itself, whose root it takes.
+ */
 static int make(struct imbrex_store *s, const struct target *t, bool over, fill_fn fill, int fd,
 	struct content *c, struct imbrex_error *err)
 {
 	const struct driver_parent parent = { .id = *t->parent ? t->parent : NULL };
+	const struct driver_parent itself = { .id = t->id };
 	const struct driver_layer_opts opts = { .maps = &t->maps.maps, .label = t->label };
 	struct driver *d = s->driver;
 	int r;
 
+	if (!over && t->other_owners && !d->ops->independent)
+		return fail(err, IMBREX_ENOTSUP,
+			"layer %s: the %s driver cannot replace its content: what it shows of the "
+			"layers below has other owners there",
+			t->id, d->ops->name);
 	r = store_temps_open(s, &c->temps, err);
 	if (r == 0)
 		r = d->ops->stage_new(
@@ -162,7 +188,7 @@ static int make(struct imbrex_store *s, const struct target *t, bool over, fill_
 	if (r == 0)
 		r = fill(c->stage, c->temps.layers, fd, c->split, &c->facts, err);
 	if (r == 0)
-		r = d->ops->stage_seal(c->stage, &parent, /* sync= */ false, err);
+		r = d->ops->stage_seal(c->stage, &itself, /* sync= */ false, err);
 	if (r == 0 && !t->is_volatile && syncfs(tempdir_fd(c->temps.driver)) < 0)
 		r = fail_errno(err, "sync '%s'", s->config.graphroot);
 	return r;

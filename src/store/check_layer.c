@@ -130,16 +130,43 @@ static int check_data(struct layer_check *l, struct imbrex_error *err)
 
 /* ---- content --------------------------------------------------------------------------- */
 
+/*
+ * The layer that its content was laid over: the parent of the record. Content that was applied to a
+ * copy under other owners lies over its template; until then the copy is its template once more.
+ */
+static int laid_over(struct layer_check *l, char **ret, struct imbrex_error *err)
+{
+	const struct record *rec = found_record(l->f);
+	AUTO_FREE char *parent = record_text(rec, LAYER_PARENT);
+	AUTO_FREE char *below = mapped_below(l->c->s, l->f);
+	struct found f;
+
+	if (!parent || !below)
+		return fail_nomem(err);
+	if (!str_eq(parent, below) &&
+		store_get(l->c->s, &layer_records, below, strlen(below), &f) &&
+		!record_same(found_record(&f), LAYER_DIFF_DIGEST, rec, LAYER_DIFF_DIGEST))
+		*ret = take_ptr(below);
+	else
+		*ret = take_ptr(parent);
+	return 0;
+}
+
 /* Drivers whose layers show what is below them are compared with all of it. */
 static int plan_below(struct layer_check *l, struct pending_layer *p, struct imbrex_error *err)
 {
-	struct json_span parent = record_plain(found_record(l->f), LAYER_PARENT);
+	AUTO_FREE char *parent = NULL;
 	struct layer_walk w;
+	int r;
 
 	if (l->c->s->driver->ops->independent && id_maps_empty(&p->maps.maps))
 		return 0;
+	r = laid_over(l, &parent, err);
+	if (r < 0)
+		return r;
 	p->knows_below = true;
-	for (layer_walk(l->c->s, parent, &w); w.more; layer_walk_next(l->c->s, &w)) {
+	layer_walk(l->c->s, (struct json_span){ .at = parent, .len = strlen(parent) }, &w);
+	for (; w.more; layer_walk_next(l->c->s, &w)) {
 		AUTO_FREE char *id = record_text(found_record(&w.at), LAYER_ID);
 
 		if (!id || strv_add(&p->below, id) < 0)

@@ -239,6 +239,101 @@ class Containers(Case):
             self.assertEqual((t.getmember("new").uid, t.getmember("new").gid), (2, 1))
 
 
+class Applying(Case):
+    """New content for a copy of an image's layer under other owners."""
+
+    def setUp(self):
+        super().setUp()
+        self.s.ok("import-layer", "-i", "low", stdin=plumbing.tar({"below": b"0", "d": None}))
+        self.s.ok("import-layer", "-i", "la", "low", stdin=plumbing.tar(
+            {"old": b"1", "changed": b"2", "d": None, "d/gone": b"3"}, uid=2, gid=2))
+        self.s.image("-i", "im", "la")
+        record = self.s.json("create-container", "-j", *words(0), "im")
+        self.copy = next(x for x in self.s.records("layers") if x["id"] == record["layer"])["parent"]
+        self.s.ok("delete-container", record["id"])
+        self.diff = plumbing.tar({"new": b"4", ".wh.old": b"", "changed": b"55", "d": None,
+                                  "d/.wh.gone": b""}, uid=3, gid=4)
+
+    def tree(self):
+        where = self.s.mount(self.copy)
+        found = {}
+        for at, dirs, files in os.walk(where):
+            for name in dirs + files:
+                path = os.path.join(at, name)
+                found[os.path.relpath(path, where)] = (
+                    self.owner(path), self.read(path) if name in files else None)
+        self.s.umount(self.copy)
+        return found
+
+    def owned(self, uid, gid):
+        return (RANGES[0][0] + uid, RANGES[0][1] + gid)
+
+    def before(self):
+        return {"below": (self.owned(0, 0), b"0"), "old": (self.owned(2, 2), b"1"),
+                "changed": (self.owned(2, 2), b"2"), "d": (self.owned(2, 2), None),
+                "d/gone": (self.owned(2, 2), b"3")}
+
+    def after(self):
+        return {"below": (self.owned(0, 0), b"0"), "new": (self.owned(3, 4), b"4"),
+                "changed": (self.owned(3, 4), b"55"), "d": (self.owned(3, 4), None)}
+
+    def test_a_difference_lies_over_what_the_copy_shows(self):
+        self.assertEqual(self.tree(), self.before())
+        self.s.silent("applydiff", self.copy, stdin=self.diff)
+        self.assertEqual(self.tree(), self.after())
+
+    def test_the_copy_stays_on_its_template(self):
+        self.overlay_only()
+        lower = self.read(self.s.home(self.copy, "lower"))
+        self.assertEqual(lower[:28], b"l/" + self.read(self.s.home("la", "link")))
+        self.s.silent("applydiff", self.copy, stdin=self.diff)
+        self.assertEqual(self.read(self.s.home(self.copy, "lower")), lower)
+        self.assertEqual(sorted(os.listdir(self.s.home(self.copy, "diff"))),
+                         ["changed", "d", "new", "old"])
+        self.assertTrue(os.path.isfile(self.s.home(self.copy, "diff1", "old")))
+
+    def test_the_store_is_clean_and_the_template_as_it_was(self):
+        self.s.silent("applydiff", self.copy, stdin=self.diff)
+        self.ours_only("1.43 has no check")
+        self.s.silent("check")
+        self.assertEqual(self.owner(self.s.content("la", "old")), (2, 2))
+        self.assertEqual(self.read(self.s.content("la", "old")), b"1")
+
+    def test_a_second_difference_lies_over_the_first(self):
+        self.s.silent("applydiff", self.copy, stdin=self.diff)
+        self.s.silent("applydiff", self.copy, stdin=plumbing.tar({"old": b"6"}, uid=1, gid=1))
+        self.assertEqual(self.tree(), {**self.after(), "old": (self.owned(1, 1), b"6")})
+
+    def test_the_bytes_of_what_was_applied_come_out_again(self):
+        self.s.silent("applydiff", self.copy, stdin=self.diff)
+        self.assertEqual(self.s.ok("diff", "-u", self.copy).raw, self.diff)
+
+    def test_a_small_difference_leaves_the_store_clean(self):
+        self.s.silent("applydiff", self.copy, stdin=plumbing.tar({"new": b"4"}))
+        self.assertEqual(self.tree(), {**self.before(), "new": (self.owned(0, 0), b"4")})
+        self.ours_only("1.43 has no check")
+        self.s.silent("check")
+
+    def test_a_directory_takes_the_place_of_what_was_written_to_the_copy(self):
+        self.ours_only("1.43 has no applydiff-using-staging-dir")
+        source = os.path.join(self.dir, "source")
+        os.makedirs(source)
+        self.write(source, "new", data=b"4")
+        if self.driver == "vfs":
+            self.s.fails("applydiff-using-staging-dir", self.copy, source,
+                         text="the vfs driver cannot replace its content: what it shows of the "
+                         "layers below has other owners there")
+            self.assertEqual(self.tree(), self.before())
+            return
+        self.s.silent("applydiff", self.copy, stdin=self.diff)
+        root = self.owner(self.s.home(self.copy, "diff"))
+        self.s.silent("applydiff-using-staging-dir", self.copy, source)
+        self.assertEqual(root, self.owned(0, 0))
+        self.assertEqual(self.owner(self.s.home(self.copy, "diff")), root)
+        self.assertEqual(self.tree(), {**self.before(), "new": (self.owned(0, 0), b"4")})
+        self.s.silent("check")
+
+
 class Shifting(Case):
     """With mounts that the kernel maps, nothing is copied."""
 
