@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 DRIVER, PROBE, LANE = (os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3])
@@ -223,6 +224,11 @@ class Terminal(Case):
 
     def test_control_c_reaches_the_program_once(self):
         pid, fd = self.on_tty("wait")
+        # The kernel raises the signal before it flushes what waits to be read: it would at times
+        # take the program's answer away.
+        modes = termios.tcgetattr(fd)
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(fd, termios.TCSANOW, modes)
         text = b""
         while b"ready" not in text:
             text += os.read(fd, 4096)
