@@ -98,10 +98,12 @@ static inline void fixture_layer(struct fixture *f, const char *id, const char *
 	driver_stage_free(stage);
 }
 
-static inline struct fixture *fixture_new(const char *driver, const struct strv *options)
+/* Where tests put what they make; NULL: TMPDIR, or /tmp. */
+static inline struct fixture *fixture_new_at(
+	const char *place, const char *driver, const struct strv *options)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const char *tmp = getenv("TMPDIR");
+	const char *tmp = place ? place : getenv("TMPDIR");
 	char temp_root[64];
 
 	assert_non_null(f);
@@ -125,6 +127,11 @@ static inline struct fixture *fixture_new(const char *driver, const struct strv 
 		assert_ok(tempdir_new(graph, temp_root, &f->temp, &f->err), &f->err);
 	}
 	return f;
+}
+
+static inline struct fixture *fixture_new(const char *driver, const struct strv *options)
+{
+	return fixture_new_at(NULL, driver, options);
 }
 
 static inline void fixture_free(struct fixture *f)
@@ -156,28 +163,41 @@ static inline int fixture_teardown(void **state)
 #define OVERLAY_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, overlay_setup_test, fixture_teardown)
 
-/* Exits with 77 and says why, where no overlay can be mounted. */
-static inline void skip_unless_overlay_works(void)
+/* Exits with 77 and says why, where the driver does not open. */
+static inline void skip_unless_driver_works(
+	const char *place, const char *name, const struct strv *options)
 {
-	char dir[] = "/tmp/imbrex-probe-XXXXXX";
-	struct driver_config config = { .graphroot = dir, .runroot = dir };
+	AUTO_FREE char *dir = format_text("%s/imbrex-probe-XXXXXX", place ? place : "/tmp");
+	struct driver_config config = { .options = options };
 	struct imbrex_error err = { 0 };
 	struct imbrex_error ignored;
 	struct driver *d = NULL;
 	int root, r;
 
-	if (!mkdtemp(dir))
+	if (!dir || !mkdtemp(dir)) {
+		print_error("cannot make a directory in '%s'\n", place ? place : "/tmp");
 		exit(1);
-	r = driver_open("overlay", NULL, &config, &d, &err);
+	}
+	config.graphroot = config.runroot = dir;
+	r = driver_open(name, NULL, &config, &d, &err);
 	driver_close(d);
 	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	(void)!remove_tree_at(root, "overlay", &ignored);
+	(void)!remove_tree_detach_at(root, name, &ignored);
 	(void)close(root);
 	(void)rmdir(dir);
 	if (r == IMBREX_ENOTSUP || r == IMBREX_EPERM) {
 		print_message("skipped: %s\n", err.message);
 		exit(77);
 	}
+	if (r < 0) {
+		print_error("the driver %s does not open: %s\n", name, err.message);
+		exit(1);
+	}
+}
+
+static inline void skip_unless_overlay_works(void)
+{
+	skip_unless_driver_works(NULL, "overlay", NULL);
 }
 
 static inline size_t count_names(int dirfd)
