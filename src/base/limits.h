@@ -86,6 +86,12 @@
 #define LIMIT_ID_MAP_EXTENTS 340
 /* /proc/self/mountinfo: 100,000 mounts (sysctl fs.mount-max) of 2.6 KB a line. */
 #define LIMIT_MOUNTINFO_BYTES (256u * 1024u * 1024u)
+/* Datasets within datasets: zfs_max_dataset_nesting of OpenZFS. */
+#define LIMIT_ZFS_DEPTH 50u
+/* Value of a property: ZAP_MAXVALUELEN of OpenZFS. */
+#define LIMIT_ZFS_VALUE_BYTES 8192u
+/* A list of datasets, by name and origin: 250 bytes each, 250,000 layers. */
+#define LIMIT_ZFS_LIST_BYTES (64u * 1024u * 1024u)
 
 /* Not limits of input but the house's buffer sizes: big writes, few system calls. */
 #define STREAM_BLOCK_BYTES (1024u * 1024u)

@@ -137,6 +137,11 @@ struct driver_ops {
 	 * zfs).
 	 */
 	bool independent;
+	/*
+	 * What follows the layer's id in the path that mount() gives: "/merged", or "". NULL: the
+	 * path is the tree itself, ends with the id, and nothing is ever mounted there.
+	 */
+	const char *mount_tail;
 
 	/* ENOTSUP when this kernel or file system cannot carry the driver (selection tries the
 	 * next). */

@@ -324,6 +324,7 @@ static int overlay_sync_homes(struct driver *d, struct imbrex_error *err)
 const struct driver_ops overlay_ops = {
 	.name = "overlay",
 	.independent = true,
+	.mount_tail = "/merged",
 	.open = overlay_open,
 	.close = overlay_close,
 	.stage_new = overlay_stage_new,

@@ -38,6 +38,16 @@ uint64_t now_monotonic_ns(void)
 	return to_ns(&ts);
 }
 
+void wait_ms(unsigned int ms)
+{
+	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	int r;
+
+	do
+		r = clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts);
+	while (r == EINTR);
+}
+
 int read_boot_id(char ret[BOOT_ID_LEN + 1], struct imbrex_error *err)
 {
 	AUTO_STR text = STR_INIT(64);

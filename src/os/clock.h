@@ -19,6 +19,8 @@ void now_realtime(struct timespec *ret);
 uint64_t now_realtime_ns(void);
 /* Nanoseconds of a clock that never jumps: for durations. */
 uint64_t now_monotonic_ns(void);
+/* Wait, through signals. */
+void wait_ms(unsigned int ms);
 
 /* 36 characters and NUL: changes with every boot. Source: Documentation/admin-guide/sysctl/
  * kernel.rst, random. */

@@ -92,6 +92,8 @@ static int make_input(const struct proc_spec *spec)
 	AUTO_CLOSE int fd = -EBADF;
 	int r;
 
+	if (spec->stdin_fd > 0)
+		return raise_fd(spec->stdin_fd);
 	if (!spec->input_len)
 		return raise_owned(open("/dev/null", O_RDWR | O_CLOEXEC));
 	fd = memfd_create("stdin", MFD_CLOEXEC);
@@ -136,6 +138,8 @@ static int make_fds(const struct proc_spec *spec, struct run *run, struct spawn_
 		return r;
 	if (run->out)
 		r = make_output(&run->out_fd, &f->out);
+	else if (spec->stdout_fd > 0)
+		f->out = raise_fd(spec->stdout_fd);
 	else
 		f->out = raise_owned(open("/dev/null", O_RDWR | O_CLOEXEC));
 	if (r < 0 || f->out < 0)
@@ -365,6 +369,19 @@ int proc_run(
 	struct run run __attribute__((cleanup(cleanup_run))) = RUN_INIT(spec, out);
 
 	return run_program(&run, spec, ret_status, err);
+}
+
+int proc_hear(const struct proc_spec *spec, struct str *out, struct str *said, int *ret_status,
+	struct imbrex_error *err)
+{
+	struct run run __attribute__((cleanup(cleanup_run))) = RUN_INIT(spec, out);
+	int r = run_program(&run, spec, ret_status, err);
+
+	if (r < 0)
+		return r;
+	r = str_append(
+		said, str_text(&run.complaint), MIN(run.complaint.len, said->max_len - said->len));
+	return r < 0 ? fail_nomem(err) : 0;
 }
 
 static const char *last_line(struct str *s)

@@ -26,6 +26,8 @@ struct proc_spec {
 	const char *const *env;    /* "K=V", NULL terminated; NULL means empty */
 	const void *input;         /* what the helper reads on stdin */
 	size_t input_len;          /* 0 means /dev/null */
+	int stdin_fd;              /* > 0: stdin instead of `input`; borrowed */
+	int stdout_fd;             /* > 0: stdout, if no string is given for it; borrowed */
 	const struct proc_fd *fds; /* passed on as they are */
 	size_t n_fds;
 	unsigned int timeout_ms; /* killed after it; 0 means wait for ever */
@@ -41,6 +43,11 @@ struct proc_spec {
  *             (it is killed then); EFAIL after the timeout
  */
 int proc_run(const struct proc_spec *spec, struct str *out, int *ret_status,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* The same, and the beginning of what it complains of goes to `said`, up to the string's maximum.
+ */
+int proc_hear(const struct proc_spec *spec, struct str *out, struct str *said, int *ret_status,
 	struct imbrex_error *err) MUST_CHECK;
 
 /* The same, but an exit status other than 0 is EFAIL, with the first (or last) line of its stderr.

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/hex.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "os/beneath.h"
 #include "os/fd.h"
@@ -175,6 +176,26 @@ void tempdir_free(struct tempdir *t)
 {
 	if (t && tempdir_finish(t, NULL) < 0)
 		return; /* what is left is found by the next recovery */
+}
+
+const char *tempdir_digits(const struct tempdir *t)
+{
+	return t->digits;
+}
+
+/* Invariant (1): without the lock nobody lives. One that cannot be asked may. */
+bool tempdir_is_live(int rootfd, const char *digits)
+{
+	char name[sizeof(LOCK_PREFIX) + LIMIT_NAME_BYTES];
+	AUTO_CLOSE int fd = -EBADF;
+
+	if (strlen(digits) > LIMIT_NAME_BYTES - strlen(LOCK_PREFIX))
+		return false;
+	(void)snprintf(name, sizeof(name), LOCK_PREFIX "%s", digits);
+	fd = openat(rootfd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT;
+	return fd_lock(fd, LOCK_EXCLUSIVE, /* wait= */ false) < 0;
 }
 
 int tempdir_fd(const struct tempdir *t)

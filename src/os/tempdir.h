@@ -12,6 +12,8 @@
 #ifndef OS_TEMPDIR_H
 #define OS_TEMPDIR_H
 
+#include <stdbool.h>
+
 #include "base/macros.h"
 #include "imbrex/error.h"
 
@@ -25,6 +27,12 @@ int tempdir_finish(struct tempdir *t, struct imbrex_error *err) MUST_CHECK;
 void tempdir_free(struct tempdir *t);
 DEFINE_CLEANUP(tempdir, struct tempdir, tempdir_free)
 #define AUTO_TEMPDIR AUTO(tempdir) struct tempdir
+
+/* The digits of its name: what lies elsewhere under a name with them is told to be of a live owner
+ * by tempdir_is_live(). Borrowed. */
+const char *tempdir_digits(const struct tempdir *t);
+/* Does the pair of these digits in the directory `rootfd` have a live owner? */
+bool tempdir_is_live(int rootfd, const char *digits);
 
 /* The directory's fd; borrowed. */
 int tempdir_fd(const struct tempdir *t);

@@ -158,34 +158,36 @@ static int split_options(const char *options, struct strv *ret)
 	return 0;
 }
 
+/* "…/<id>", and `tail` after it. */
+static bool is_path_of(const struct mount_record *m, const char *tail)
+{
+	size_t path_len = strlen(m->path), len = strlen(m->id) + strlen(tail);
+	const char *id = m->path + path_len - len;
+
+	return path_len > len && id[-1] == '/' && strncmp(id, m->id, strlen(m->id)) == 0 &&
+	       str_eq(id + strlen(m->id), tail);
+}
+
 /*
  * Whether the layer is mounted where the books say. They lie in a directory of state that outlives
  * mounts, so neither a place that is not this layer's nor one where nothing is mounted is believed.
  */
-static bool is_mounted(const struct mount_record *m)
+static bool is_mounted(const struct imbrex_store *s, const struct mount_record *m)
 {
-	const char *name = strrchr(m->path, '/');
-	size_t len = strlen(m->id);
+	const char *tail = s->driver->ops->mount_tail;
 
-	if (!name || !str_eq(name, "/merged") || (size_t)(name - m->path) <= len ||
-		name[-(ptrdiff_t)len - 1] != '/' || strncmp(name - len, m->id, len) != 0)
-		return false;
-	return is_mount_point(AT_FDCWD, m->path) > 0;
+	return tail && is_path_of(m, tail) && is_mount_point(AT_FDCWD, m->path) > 0;
 }
 
 bool store_mount_is_real(const struct imbrex_store *s, const struct mount_record *m)
 {
-	const char *name = strrchr(m->path, '/');
-
-	if (str_eq(s->driver->ops->name, "vfs"))
-		return name && str_eq(name + 1, m->id);
-	return is_mounted(m);
+	return s->driver->ops->mount_tail ? is_mounted(s, m) : is_path_of(m, "");
 }
 
-/* vfs has nothing to mount: its path is the tree itself. */
+/* Some drivers have nothing to mount: the path is the tree itself. */
 static bool is_counted(const struct imbrex_store *s, const struct mount_record *m)
 {
-	return m && (is_mounted(m) || str_eq(s->driver->ops->name, "vfs"));
+	return m && (!s->driver->ops->mount_tail || is_mounted(s, m));
 }
 
 int store_mount_check_here(
@@ -264,7 +266,7 @@ static int mount_target(struct imbrex_store *s, const struct target *t,
 	if (count == INT32_MAX)
 		return fail(err, IMBREX_ELIMIT, "layer %s is mounted %d times already", t->layer,
 			count);
-	if (count && is_mounted(m)) {
+	if (count && is_mounted(s, m)) {
 		path = strdup(m->path);
 		r = path ? 0 : fail_nomem(err);
 	} else {

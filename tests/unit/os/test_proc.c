@@ -2,6 +2,8 @@
 /* Helper programs: what they get, what they say, how they end. */
 #include "os/proc.h"
 
+#include <sys/mman.h>
+
 #include "base/macros.h"
 #include "base/str.h"
 #include "scratch.h"
@@ -116,6 +118,36 @@ static void a_daemon_left_behind_is_not_waited_for(void **state)
 	(void)close(ends[1]);
 }
 
+static void what_it_complains_of_is_heard_up_to_a_limit(void **state)
+{
+	const struct proc_spec spec = { .argv = SH("echo out; echo complaint >&2; exit 4") };
+	struct imbrex_error err = { 0 };
+	AUTO_STR out = STR_INIT(100);
+	AUTO_STR said = STR_INIT(6);
+	int status = -1;
+
+	assert_int_equal(proc_hear(&spec, &out, &said, &status, &err), 0);
+	assert_string_equal(str_text(&out), "out\n");
+	assert_string_equal(str_text(&said), "compla");
+	assert_int_equal(status, 4);
+}
+
+static void descriptors_take_the_place_of_stdin_and_stdout(void **state)
+{
+	AUTO_CLOSE int in = memfd_create("in", MFD_CLOEXEC);
+	AUTO_CLOSE int out = memfd_create("out", MFD_CLOEXEC);
+	const struct proc_spec spec = { .argv = SH("cat"), .stdin_fd = in, .stdout_fd = out };
+	struct imbrex_error err = { 0 };
+	char buf[8] = "";
+	int status = -1;
+
+	assert_int_equal(pwrite(in, "hello", 5, 0), 5);
+	assert_int_equal(proc_run(&spec, NULL, &status, &err), 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(pread(out, buf, sizeof(buf) - 1, 0), 5);
+	assert_string_equal(buf, "hello");
+}
+
 int main(void)
 {
 	const struct CMUnitTest group[] = {
@@ -125,6 +157,8 @@ int main(void)
 		cmocka_unit_test(a_missing_or_relative_program_is_refused),
 		cmocka_unit_test(one_that_does_not_end_is_killed),
 		cmocka_unit_test(a_daemon_left_behind_is_not_waited_for),
+		cmocka_unit_test(what_it_complains_of_is_heard_up_to_a_limit),
+		cmocka_unit_test(descriptors_take_the_place_of_stdin_and_stdout),
 	};
 
 	return cmocka_run_group_tests(group, NULL, NULL);

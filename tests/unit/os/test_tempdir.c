@@ -137,6 +137,28 @@ static void one_bad_pair_does_not_stop_recovery(void **state)
 	assert_false(scratch_has(s->fd, "R/temp-dir-2"));
 }
 
+static void digits_live_as_long_as_their_owner(void **state)
+{
+	const struct scratch *s = *state;
+	struct imbrex_error err = { 0 };
+	struct tempdir *t = NULL;
+	char digits[32];
+	int root;
+
+	assert_int_equal(tempdir_new(s->fd, "R", &t, &err), 0);
+	root = openat(s->fd, "R", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(root >= 0);
+	(void)snprintf(digits, sizeof(digits), "%s", tempdir_digits(t));
+	assert_true(tempdir_is_live(root, digits));
+	assert_false(tempdir_is_live(root, "1"));
+	tempdir_free(t);
+	assert_false(tempdir_is_live(root, digits));
+	/* Left by one who was killed. */
+	scratch_file(root, "lock-12", "");
+	assert_false(tempdir_is_live(root, "12"));
+	(void)close(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest group[] = {
@@ -145,6 +167,7 @@ int main(void)
 		scratch_test(what_a_killed_process_left_is_recovered),
 		scratch_test(names_move_into_the_parent_whatever_is_mounted_on_it_meanwhile),
 		scratch_test(one_bad_pair_does_not_stop_recovery),
+		scratch_test(digits_live_as_long_as_their_owner),
 	};
 
 	return cmocka_run_group_tests(group, NULL, NULL);
