@@ -257,6 +257,12 @@ struct driver_ops {
 	 */
 	int (*repair)(
 		struct driver *d, const char *id, const char *parent_id, struct imbrex_error *err);
+	/*
+	 * The same of a layer that has other owners than what it stands on (stage_map), which is
+	 * known to be `below`: a parent, or the template of a copy. NULL: repair() serves.
+	 */
+	int (*repair_mapped)(
+		struct driver *d, const char *id, const char *below, struct imbrex_error *err);
 	/* What dead writers have left beside the layers, in directories of ours; with `collect` it
 	 * is removed. Caller holds layers.lock, exclusively to collect. */
 	int (*garbage)(struct driver *d, bool collect, driver_problem_fn fn, void *ctx,

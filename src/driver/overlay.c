@@ -356,6 +356,7 @@ const struct driver_ops overlay_ops = {
 	.sync_homes = overlay_sync_homes,
 	.check = overlay_check,
 	.repair = overlay_repair,
+	.repair_mapped = overlay_repair_mapped,
 	.garbage = overlay_garbage,
 	.tree_open = overlay_tree_open,
 	.tree_close = overlay_tree_close,

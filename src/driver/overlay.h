@@ -292,6 +292,8 @@ int overlay_stands_on_template(struct overlay *o, const struct overlay_layer *la
 /* overlay_repair.c */
 int overlay_repair(struct driver *d, const char *id, const char *parent_id,
 	struct imbrex_error *err) MUST_CHECK;
+int overlay_repair_mapped(
+	struct driver *d, const char *id, const char *below, struct imbrex_error *err) MUST_CHECK;
 int overlay_garbage(struct driver *d, bool collect, driver_problem_fn fn, void *ctx,
 	struct imbrex_error *err) MUST_CHECK;
 

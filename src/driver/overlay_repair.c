@@ -130,26 +130,34 @@ static int repair_link(struct overlay *o, size_t home, const char *id, int dir,
 	return put_link(o, home, ret, id, err);
 }
 
-static int repair_lower(struct overlay *o, const char *id, const char *parent_id,
-	struct overlay_layer *layer, struct imbrex_error *err)
+/* What is to be made again of a layer. */
+struct job {
+	const char *id;
+	const char *parent_id; /* NULL: none */
+	bool is_sure;          /* it stands on that one, and not on a copy of it */
+};
+
+static int repair_lower(struct overlay *o, const struct job *j, struct overlay_layer *layer,
+	struct imbrex_error *err)
 {
 	AUTO_STR want = STR_INIT(OVERLAY_LOWER_BYTES + 64u);
 	int r;
 
-	r = overlay_wanted_lower(o, parent_id, &want, err);
+	r = overlay_wanted_lower(o, j->parent_id, &want, err);
 	if (r < 0)
 		return wrap(err, r, "parent");
-	if (overlay_layer_read(id, layer, NULL) == 0) {
+	if (overlay_layer_read(j->id, layer, NULL) == 0) {
 		if (str_eq(str_text(&want), str_text(&layer->lower)))
 			return 0;
 		r = overlay_stands_on_template(o, layer, str_text(&want), err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	if (is_dir_at(layer->fd, "diff1"))
+	if (!j->is_sure && is_dir_at(layer->fd, "diff1"))
 		return fail(err, IMBREX_EFORMAT,
-			"it is a copy of a layer under other owners, and which one only 'lower' "
-			"said");
+			"it is a copy of a layer under other owners, and neither 'lower' nor an "
+			"image says of which: remove it, the next container that needs one gets a "
+			"new copy");
 	r = is_dir_at(layer->fd, "lower") ? remove_tree_at(layer->fd, "lower", err) : 0;
 	if (r < 0)
 		return r;
@@ -161,26 +169,38 @@ static int repair_lower(struct overlay *o, const char *id, const char *parent_id
 	return 0;
 }
 
-int overlay_repair(
-	struct driver *d, const char *id, const char *parent_id, struct imbrex_error *err)
+static int repair(struct overlay *o, const struct job *j, struct imbrex_error *err)
 {
-	struct overlay *o = overlay_of(d);
 	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
 	char link[OVERLAY_LINK_LEN + 1];
 	int r;
 
-	r = overlay_layer_open(o, id, &layer, err);
+	r = overlay_layer_open(o, j->id, &layer, err);
 	if (r < 0)
 		return r;
 	if (layer.home >= o->n_own || o->config.read_only)
 		return fail(err, IMBREX_EPERM, "it lies in a store that is only read");
 	overlay_stop_reading(o);
-	r = repair_dirs(layer.fd, parent_id != NULL, err);
+	r = repair_dirs(layer.fd, j->parent_id != NULL, err);
 	if (r == 0)
-		r = repair_link(o, layer.home, id, layer.fd, link, err);
+		r = repair_link(o, layer.home, j->id, layer.fd, link, err);
 	if (r == 0)
-		r = repair_lower(o, id, parent_id, &layer, err);
+		r = repair_lower(o, j, &layer, err);
 	return r;
+}
+
+int overlay_repair(
+	struct driver *d, const char *id, const char *parent_id, struct imbrex_error *err)
+{
+	return repair(overlay_of(d), &(struct job){ .id = id, .parent_id = parent_id }, err);
+}
+
+int overlay_repair_mapped(
+	struct driver *d, const char *id, const char *below, struct imbrex_error *err)
+{
+	const struct job j = { .id = id, .parent_id = below, .is_sure = true };
+
+	return repair(overlay_of(d), &j, err);
 }
 
 /* ---- what nobody needs ----------------------------------------------------------------- */

@@ -75,21 +75,26 @@ int mapped_add(const struct found *image, const char *layer, struct imbrex_error
 	return record_set_list(&image->t->t, image->index, IMAGE_MAPPED_LAYERS, &ids, err);
 }
 
-char *mapped_below(struct imbrex_store *s, const struct found *layer)
+bool mapped_template(struct imbrex_store *s, const struct found *layer, struct found *ret)
 {
 	const struct record *rec = found_record(layer);
 	AUTO_FREE char *id = record_text(rec, LAYER_ID);
-	struct found original;
-	struct found image;
 	struct json_span top;
+	struct found image;
 
-	if (!id)
-		return NULL;
-	if (!layer->read_only && layer_image(s, id, NULL, /* mapped= */ true, &image)) {
-		top = record_plain(found_record(&image), IMAGE_LAYER);
-		if (store_get(s, &layer_records, top.at, top.len, &original) &&
-			record_same(found_record(&original), LAYER_PARENT, rec, LAYER_PARENT))
-			return strndup(top.at, top.len);
-	}
-	return record_text(rec, LAYER_PARENT);
+	if (!id || layer->read_only || !layer_image(s, id, NULL, /* mapped= */ true, &image))
+		return false;
+	top = record_plain(found_record(&image), IMAGE_LAYER);
+	return store_get(s, &layer_records, top.at, top.len, ret) &&
+	       !record_is(found_record(ret), LAYER_ID, id) &&
+	       record_same(found_record(ret), LAYER_PARENT, rec, LAYER_PARENT);
+}
+
+char *mapped_below(struct imbrex_store *s, const struct found *layer)
+{
+	struct found original;
+
+	return mapped_template(s, layer, &original)
+		       ? record_text(found_record(&original), LAYER_ID)
+		       : record_text(found_record(layer), LAYER_PARENT);
 }

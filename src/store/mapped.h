@@ -24,4 +24,7 @@ int mapped_add(const struct found *image, const char *layer, struct imbrex_error
  */
 char *mapped_below(struct imbrex_store *s, const struct found *layer) MUST_CHECK;
 
+/* The layer that a copy, which an image lists, was made of. false: the layer is no such copy. */
+bool mapped_template(struct imbrex_store *s, const struct found *layer, struct found *ret);
+
 #endif

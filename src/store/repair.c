@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "os/mountinfo.h"
+#include "store/container.h"
 #include "store/garbage.h"
 #include "store/layer.h"
 #include "store/mapped.h"
@@ -87,11 +88,29 @@ static int refuse(struct imbrex_problem *p, struct imbrex_error *err, const char
 	return r < 0 ? r : 0;
 }
 
-/* Names and directories of one layer, by the driver. */
+/* By the driver, which is told what the layer stands on if that is known for sure: a copy's
+ * template by the image that lists it, and the parent of a container's layer, which is never a
+ * copy. */
+static int make_names(struct repair *r, const struct found *f, struct imbrex_error *err)
+{
+	struct driver *d = r->s->driver;
+	AUTO_FREE char *id = record_text(found_record(f), LAYER_ID);
+	AUTO_FREE char *below = mapped_below(r->s, f);
+	struct found other;
+	bool is_sure;
+
+	if (!id || !below)
+		return fail_nomem(err);
+	is_sure = mapped_template(r->s, f, &other) || container_by_layer(r->s, id, &other);
+	return is_sure && *below && d->ops->repair_mapped
+		       ? d->ops->repair_mapped(d, id, below, err)
+		       : d->ops->repair(d, id, *below ? below : NULL, err);
+}
+
+/* Names and directories of one layer. */
 static int repair_names(struct repair *r, struct imbrex_problem *p, struct imbrex_error *err)
 {
 	AUTO_HOLD hold = HOLD_NONE;
-	AUTO_FREE char *parent = NULL;
 	struct imbrex_error why = { 0 };
 	struct found f;
 	int e;
@@ -104,10 +123,7 @@ static int repair_names(struct repair *r, struct imbrex_problem *p, struct imbre
 		return e;
 	if (!repair_get(r, &layer_records, p->id, &f))
 		return 1;
-	parent = mapped_below(r->s, &f);
-	if (!parent)
-		return fail_nomem(err);
-	e = r->s->driver->ops->repair(r->s->driver, p->id, *parent ? parent : NULL, &why);
+	e = make_names(r, &f, &why);
 	if (e == IMBREX_ENOMEM)
 		return fail_nomem(err);
 	if (e < 0)

@@ -9,6 +9,7 @@
  *   repair_table.c     tables that cannot be read, records recorded twice
  *   repair_record.c    records made again, and values in them set right
  *   repair_layer.c     layers' content made again, or fetched
+ *   repair_copy.c      copies of layers under other owners made again
  *   repair_document.c  documents of images
  *   repair_remove.c    what cannot be saved, on demand
  *
@@ -82,6 +83,10 @@ int repair_lost_containers(struct repair *r, struct imbrex_error *err) MUST_CHEC
 
 /* repair_layer.c */
 int repair_layer(struct repair *r, struct imbrex_problem *p, struct imbrex_error *err) MUST_CHECK;
+
+/* repair_copy.c: REPAIR_NO_COPY if the layer is no copy that an image lists. */
+#define REPAIR_NO_COPY 2
+int repair_copy(struct repair *r, struct imbrex_problem *p, struct imbrex_error *err) MUST_CHECK;
 
 /* repair_document.c */
 int repair_document(

@@ -122,8 +122,8 @@ static int look(struct remake *m, struct imbrex_error *err)
 	m->tree = tree;
 	if (tree.whole && s->driver->ops->independent)
 		return refuse(m->p, err,
-			"a copy under other owners: it is made again when it is needed, once it "
-			"is removed");
+			"a copy under other owners that no image lists: remove it, the next "
+			"container that needs one gets a new copy");
 	if (split < 0)
 		return 1;
 	e = reread_layer(split, tree.fd, m->diff_id.algorithm, NULL, &m->read, NULL);
@@ -436,6 +436,9 @@ int repair_layer(struct repair *r, struct imbrex_problem *p, struct imbrex_error
 		return problem_set_action(p, err, "%s", said);
 	if (!r->dry && strv_add(&r->touched, p->id) < 0)
 		return fail_nomem(err);
+	e = repair_copy(r, p, err);
+	if (e != REPAIR_NO_COPY)
+		return e;
 	e = remake(&m, err);
 	remake_done(&m);
 	return e;
