@@ -98,7 +98,8 @@ struct imbrex_pull_opts {
 	const char *creds;    /* "user:password"; NULL: from the credential files */
 	const char *authfile; /* in place of the default credential files */
 	const char *cert_dir; /* in place of certs.d */
-	bool no_sync;         /* do not sync content before it is published (tests, throw-away) */
+	unsigned int engine_timeout_ms; /* longest silence of a Docker Engine; 0: 5 minutes */
+	bool no_sync; /* do not sync content before it is published (tests, throw-away) */
 	imbrex_progress_fn progress; /* may be NULL */
 	void *progress_userdata;
 };

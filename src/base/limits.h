@@ -47,6 +47,9 @@
 #define LIMIT_ARCHIVE_TEXT_BYTES (64u * 1024u * 1024u)
 /* Links from one member of an image archive to the next; docker writes one. */
 #define LIMIT_ARCHIVE_LINKS 16u
+/* Behind the end of an image archive that streams by: tar fills up records of 10 KiB, tapes more.
+ */
+#define LIMIT_ARCHIVE_TRAILER_BYTES (16u * 1024u * 1024u)
 /* Nesting of any JSON document. */
 #define LIMIT_JSON_DEPTH 64
 /* layers.json and its siblings: 50,000 layers are 16 MB. */

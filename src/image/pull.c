@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "base/str.h"
+#include "image/early.h"
 #include "image/layer.h"
 #include "image/progress.h"
 #include "imbrex/image.h"
@@ -30,16 +31,6 @@
 #include "stream/exact.h"
 #include "transport/open.h"
 
-/* An empty tar has 1 KiB, or the 10 KiB of a tape record. */
-#define SPOOLED_LAYER_BYTES 65536
-
-/* A layer that was staged before the manifest was known. */
-struct early_layer {
-	struct early_layer *next;
-	char *member; /* owned */
-	struct layer_job job;
-};
-
 struct pull {
 	struct imbrex_store *s;
 	const struct imbrex_pull_opts *opts;
@@ -48,7 +39,7 @@ struct pull {
 	int partial_fd;
 	char *username; /* owned; the password stands behind it */
 	struct store_txn *txn;
-	struct early_layer *early;
+	struct early *early; /* owned */
 	struct source_manifest docs;
 	struct oci_manifest manifest;
 	struct str config_text;
@@ -66,13 +57,7 @@ static void pull_done(struct pull *p)
 {
 	/* The transaction's layers are what the early jobs point to. */
 	store_txn_free(p->txn);
-	while (p->early) {
-		struct early_layer *e = p->early;
-
-		p->early = e->next;
-		free(e->member);
-		free(e);
-	}
+	early_free(p->early);
 	source_free(p->source);
 	source_manifest_done(&p->docs);
 	oci_manifest_done(&p->manifest);
@@ -91,31 +76,6 @@ static void pull_done(struct pull *p)
 }
 
 /* ---- the source ------------------------------------------------------------------------ */
-
-static int stage_early(void *ctx, const char *member, uint64_t size_bytes, struct sink **ret,
-	struct imbrex_error *err)
-{
-	struct pull *p = ctx;
-	struct early_layer *e;
-	int r;
-
-	/*
-	 * Let it be spooled if the driver needs to know the parent first; and if it is small,
-	 * because empty layers are those that an image has several times.
-	 */
-	if (!store_txn_independent(p->txn) || size_bytes <= SPOOLED_LAYER_BYTES)
-		return 0;
-	e = calloc(1, sizeof(*e));
-	if (!e)
-		return fail_nomem(err);
-	e->member = strdup(member);
-	e->next = p->early;
-	p->early = e;
-	if (!e->member)
-		return fail_nomem(err);
-	r = store_txn_layer_new(p->txn, NULL, NULL, &e->job.staged, err);
-	return r < 0 ? r : layer_chain_new(&e->job, ret, err);
-}
 
 static void note_retry(void *userdata, const char *text)
 {
@@ -144,8 +104,10 @@ static int split_creds(struct pull *p, struct creds_options *ret, struct imbrex_
 
 static int open_source(struct pull *p, const char *text, struct imbrex_error *err)
 {
-	struct archive_events events = { .ctx = p, .layer = stage_early };
-	struct source_opts so = { .events = &events };
+	struct source_opts so = {
+		.events = early_events(p->early),
+		.engine_timeout_ms = p->opts->engine_timeout_ms,
+	};
 	AUTO_LOCATOR where = { 0 };
 	int r;
 
@@ -309,32 +271,6 @@ static int name_layers(struct pull *p, struct imbrex_error *err)
 	return 0;
 }
 
-/* The job that staged layer `i` while the archive passed by, or NULL. */
-static int find_early(struct pull *p, size_t i, struct layer_job **ret, struct imbrex_error *err)
-{
-	const struct oci_descriptor *d = &p->manifest.layers[i];
-	const char *member;
-	struct early_layer *e;
-	int r;
-
-	*ret = NULL;
-	if (!p->early)
-		return 0;
-	r = archive_source_member(p->source, d, &member, err);
-	if (r <= 0)
-		return r;
-	for (e = p->early; e; e = e->next) {
-		if (str_eq(e->member, member) && !e->job.bound) {
-			*ret = &e->job;
-			return 0;
-		}
-	}
-	return fail(err, IMBREX_ENOTSUP,
-		"layer %s occurs twice in an archive that can be read once "
-		"only; save it to a file and pull that",
-		digest_short(&d->digest));
-}
-
 static int find_missing(struct pull *p, struct imbrex_error *err)
 {
 	size_t n = p->manifest.n_layers;
@@ -350,11 +286,11 @@ static int find_missing(struct pull *p, struct imbrex_error *err)
 		ids[i] = p->ids[i];
 	r = store_have_layers(p->s, ids, n, have, err);
 	for (i = 0; r == 0 && i < n; i++) {
-		if (have[i] || p->layers[i].staged) {
+		if ((have[i] && !early_holds(p->early, i)) || p->layers[i].staged) {
 			progress_skip(&p->progress, &p->manifest.layers[i].digest);
 			continue;
 		}
-		r = find_early(p, i, &job, err);
+		r = early_find(p->early, p->source, &p->manifest.layers[i], i, &job, err);
 		if (r < 0)
 			break;
 		if (!job) {
@@ -467,6 +403,43 @@ static int commit(struct pull *p, const char *id, struct imbrex_error *err)
 		!p->opts->no_sync, err);
 }
 
+/* What the source announces, if it does: 1 if the store has it, and now under that name. */
+static int hear(struct pull *p, char **ret_id, struct imbrex_error *err)
+{
+	struct source_outline outline;
+	AUTO_FREE char *name = NULL;
+	char id[ID_HEX_LEN + 1];
+	int r;
+
+	/* It speaks of the platform of its own choice. */
+	if (!p->source->ops->outline || p->opts->platform)
+		return 0;
+	r = p->source->ops->outline(p->source, &outline, err);
+	if (r == 0)
+		r = early_expect(p->early, &outline, err);
+	if (r == 0)
+		r = early_is_here(p->early, &outline, err);
+	if (r > 0)
+		r = image_id(&outline.image, NULL, 0, id, err) < 0 ? IMBREX_EFAIL : 1;
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < outline.n_diff_ids; i++)
+		progress_skip(&p->progress, &outline.diff_ids[i]);
+	r = 0;
+	if (p->opts->name)
+		r = image_complete_name(p->opts->name, &name, err);
+	else if (outline.name)
+		name = strdup(outline.name);
+	if (r == 0 && (p->opts->name || outline.name) && !name)
+		r = fail_nomem(err);
+	if (r == 0 && name)
+		r = imbrex_image_tag(p->s, id, name, err);
+	if (r < 0)
+		return r == IMBREX_ENOENT ? 0 : r; /* removed just now */
+	*ret_id = strdup(id);
+	return *ret_id ? 1 : fail_nomem(err);
+}
+
 static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex_error *err)
 {
 	char id[ID_HEX_LEN + 1];
@@ -476,9 +449,15 @@ static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex
 	r = store_txn_begin(p->s, &p->txn, err);
 	if (r < 0)
 		return r;
+	r = early_new(p->s, p->txn, &p->progress, &p->early, err);
+	if (r < 0)
+		return r;
 	r = open_source(p, source, err);
 	if (r < 0)
 		return r;
+	r = hear(p, ret_id, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = fetch_documents(p, err);
 	if (r < 0)
 		return r;

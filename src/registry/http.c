@@ -43,7 +43,7 @@ struct connection {
 
 struct http {
 	const struct curl_api *api;
-	struct http_options opts; /* defaults filled in */
+	struct http_options opts; /* defaults filled in; its strings are owned */
 	pthread_mutex_t lock;     /* of idle */
 	struct connection *idle;
 };
@@ -244,6 +244,8 @@ static void setup_tls(struct hop *hop, const struct http_tls *tls)
 		};
 
 		(void)api->easy_setopt(hop->easy, CURLOPT_CAINFO_BLOB, &blob);
+		if (tls->ca_only)
+			(void)api->easy_setopt(hop->easy, CURLOPT_CAPATH, NULL);
 	}
 	if (tls->cert_path) {
 		(void)api->easy_setopt(hop->easy, CURLOPT_SSLCERT, tls->cert_path);
@@ -311,6 +313,10 @@ static void hop_setup(
 	(void)api->easy_setopt(easy, CURLOPT_USERAGENT, "imbrex/" IMBREX_VERSION);
 	(void)api->easy_setopt(
 		easy, CURLOPT_CONNECTTIMEOUT_MS, (long)hop->http->opts.connect_timeout_ms);
+	if (hop->http->opts.unix_socket) {
+		(void)api->easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, hop->http->opts.unix_socket);
+		(void)api->easy_setopt(easy, CURLOPT_PROXY, "");
+	}
 	(void)api->easy_setopt(easy, CURLOPT_ERRORBUFFER, hop->text);
 	(void)api->easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	(void)api->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -398,6 +404,17 @@ static int connect_failed(struct hop *hop, CURLcode code)
 	return fail(hop->err, IMBREX_ENET, "%s: cannot connect: %s", host, hop->text);
 }
 
+static int certificate_refused(struct hop *hop, const char *text)
+{
+	const char *host = hop->response->host;
+	int r = refuse(hop, HTTP_TROUBLE_TLS,
+		fail(hop->err, IMBREX_ENET, "%s: TLS certificate not accepted: %s", host, text));
+
+	if (hop->http->opts.peer)
+		return r;
+	return hint(hop->err, r, "put its authority into /etc/containers/certs.d/%s/ca.crt", host);
+}
+
 /* Say in our words what libcurl's code means. */
 static int hop_result(struct hop *hop, CURLcode code)
 {
@@ -417,11 +434,7 @@ static int hop_result(struct hop *hop, CURLcode code)
 		return refuse(hop, HTTP_TROUBLE_CONNECT, connect_failed(hop, code));
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
-		return refuse(hop, HTTP_TROUBLE_TLS,
-			hint(hop->err,
-				fail(hop->err, IMBREX_ENET, "%s: TLS certificate not accepted: %s",
-					host, text),
-				"put its authority into /etc/containers/certs.d/%s/ca.crt", host));
+		return certificate_refused(hop, text);
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CIPHER:
@@ -448,14 +461,17 @@ static int hop_result(struct hop *hop, CURLcode code)
 	}
 }
 
-static int set_origin(struct http_response *r, const char *url, struct imbrex_error *err)
+static int set_origin(
+	const struct http *h, struct http_response *r, const char *url, struct imbrex_error *err)
 {
 	int n;
 
 	n = http_origin_parse(url, &r->origin, err);
 	if (n < 0)
 		return n;
-	if (r->origin.port == (str_eq(r->origin.scheme, "https") ? 443u : 80u))
+	if (h->opts.peer)
+		(void)snprintf(r->host, sizeof(r->host), "%s", h->opts.peer);
+	else if (r->origin.port == (str_eq(r->origin.scheme, "https") ? 443u : 80u))
 		(void)snprintf(r->host, sizeof(r->host), "%s", r->origin.host);
 	else
 		(void)snprintf(r->host, sizeof(r->host), "%s:%u", r->origin.host, r->origin.port);
@@ -538,7 +554,7 @@ static int follow(struct http *h, struct http_response *r, char **url, struct im
 	if (!next)
 		return fail(err, IMBREX_EFORMAT, "%s: redirect to what is not a URL", r->host);
 	memcpy(from_host, r->host, sizeof(from_host));
-	n = set_origin(r, next, err);
+	n = set_origin(h, r, next, err);
 	if (n < 0)
 		return wrap(err, n, "%s: redirect", from_host);
 	if (str_eq(from.scheme, "https") && str_eq(r->origin.scheme, "http"))
@@ -723,7 +739,7 @@ int http_perform(struct http *h, const struct http_request *request, struct http
 	ret->trouble = HTTP_TROUBLE_OTHER;
 	if (!url)
 		return fail_nomem(err);
-	r = set_origin(ret, url, err);
+	r = set_origin(h, ret, url, err);
 	if (r < 0)
 		return r;
 	first = ret->origin;
@@ -765,15 +781,22 @@ int http_new(const struct http_options *opts, struct http **ret, struct imbrex_e
 	if (!h)
 		return fail_nomem(err);
 	h->api = api;
+	(void)pthread_mutex_init(&h->lock, NULL); /* the default kind cannot fail */
 	if (opts)
 		h->opts = *opts;
+	h->opts.unix_socket = opts && opts->unix_socket ? strdup(opts->unix_socket) : NULL;
+	h->opts.peer = opts && opts->peer ? strdup(opts->peer) : NULL;
+	if (opts &&
+		((opts->unix_socket && !h->opts.unix_socket) || (opts->peer && !h->opts.peer))) {
+		http_free(h);
+		return fail_nomem(err);
+	}
 	if (!h->opts.connect_timeout_ms)
 		h->opts.connect_timeout_ms = CONNECT_TIMEOUT_MS;
 	if (!h->opts.stall_timeout_ms)
 		h->opts.stall_timeout_ms = STALL_TIMEOUT_MS;
 	if (!h->opts.document_timeout_ms)
 		h->opts.document_timeout_ms = DOCUMENT_TIMEOUT_MS;
-	(void)pthread_mutex_init(&h->lock, NULL); /* the default kind cannot fail */
 	*ret = h;
 	return 0;
 }
@@ -790,5 +813,7 @@ void http_free(struct http *h)
 		connection_free(h, c);
 	}
 	(void)pthread_mutex_destroy(&h->lock);
+	free((void *)(uintptr_t)h->opts.unix_socket);
+	free((void *)(uintptr_t)h->opts.peer);
 	free(h);
 }

@@ -26,12 +26,16 @@ struct http_options {
 	unsigned connect_timeout_ms;  /* 0: 30 s */
 	unsigned stall_timeout_ms;    /* without one byte, or before headers end; 0: 60 s */
 	unsigned document_timeout_ms; /* a whole response that goes into a document; 0: 180 s */
+	/* Every connection goes to this socket, whatever host a URL has; copied; NULL: none. */
+	const char *unix_socket;
+	const char *peer; /* what messages call the other side; copied; NULL: host and port */
 };
 
 /* How far TLS is trusted. All zero: verify against the system's authorities. */
 struct http_tls {
 	bool insecure;         /* do not verify certificate and name */
 	const char *ca_pem;    /* borrowed; more authorities, PEM text; NULL: none */
+	bool ca_only;          /* ca_pem in place of the system's authorities */
 	const char *cert_path; /* borrowed; client certificate; NULL: none */
 	const char *key_path;  /* borrowed; its key */
 };
@@ -94,9 +98,9 @@ struct http_response {
 	long status;               /* 0: none came */
 	struct strv headers;       /* of the last response, lines without their end */
 	bool has_content_length;
-	uint64_t content_length;   /* valid if has_content_length */
-	struct str document;       /* body, if request.body is NULL or the status is not 2xx */
-	char host[272];            /* "host:port" that sent it: another after a redirect */
+	uint64_t content_length; /* valid if has_content_length */
+	struct str document;     /* body, if request.body is NULL or the status is not 2xx */
+	char host[272]; /* "host:port" that sent it: another after a redirect; or options.peer */
 	struct http_origin origin; /* same */
 };
 

@@ -22,6 +22,7 @@
 #include "oci/reference.h"
 #include "os/fd.h"
 #include "stream/detect.h"
+#include "stream/pump.h"
 #include "transport/bundle.h"
 #include "transport/documents.h"
 #include "transport/layout.h"
@@ -467,6 +468,7 @@ static const struct source_ops archive_ops = {
 	.name = "archive",
 	.manifest = archive_manifest,
 	.blob = archive_blob,
+	.member = archive_source_member,
 	.free = archive_free,
 };
 
@@ -556,8 +558,8 @@ int archive_source_open(const char *path, const struct archive_options *opts, st
 	return r;
 }
 
-int archive_stream_open(int fd, const char *what, const struct archive_options *opts,
-	struct source **ret, struct imbrex_error *err)
+int archive_push_open(const char *what, const struct archive_options *opts, struct source **ret,
+	struct sink **ret_sink, struct imbrex_error *err)
 {
 	struct archive *a;
 	int r;
@@ -565,12 +567,30 @@ int archive_stream_open(int fd, const char *what, const struct archive_options *
 	r = archive_new(what, opts, &a, err);
 	if (r < 0)
 		return r;
-	r = bundle_stream(fd, opts->events, &a->bundle, err);
+	r = bundle_push_new(opts, &a->bundle, ret_sink, err);
 	if (r < 0) {
 		archive_free(&a->source);
-		return wrap(err, r, "archive '%s'", what);
+		return r;
 	}
 	*ret = &a->source;
+	return 0;
+}
+
+int archive_stream_open(int fd, const char *what, const struct archive_options *opts,
+	struct source **ret, struct imbrex_error *err)
+{
+	AUTO_SOURCE struct source *source = NULL;
+	AUTO_SINK struct sink *sink = NULL;
+	int r;
+
+	r = archive_push_open(what, opts, &source, &sink, err);
+	if (r == 0)
+		r = pump_fd(fd, sink, UINT64_MAX, err);
+	if (r == 0)
+		r = sink_finish(sink, err);
+	if (r < 0)
+		return wrap(err, r, "archive '%s'", what);
+	*ret = take_ptr(source);
 	return 0;
 }
 

@@ -18,6 +18,8 @@
 #ifndef TRANSPORT_ARCHIVE_H
 #define TRANSPORT_ARCHIVE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "transport/transport.h"
@@ -28,21 +30,26 @@ enum archive_flavour {
 	ARCHIVE_DOCKER,
 };
 
+/* A member that may be a layer. */
+struct archive_member {
+	const char *name;    /* borrowed until return */
+	uint64_t size_bytes; /* in the archive, before unpacking */
+	bool is_blob;        /* called blobs/ALGORITHM/HEX: comes as it is; all others unpacked */
+	/* What it must be, unpacked, if archive_options.diff_ids and its name are to be believed;
+	 * NULL: not told. Borrowed until the pass ends. */
+	const struct hash_value *diff_id;
+};
+
 /*
  * Layers of an archive that passes by once, before anything is known about them.
  */
 struct archive_events {
 	void *ctx;
 	/*
-	 * A member that may be a layer. A sink put into *ret (NULL on entry) gets its bytes, is
-	 * finished at their end and freed; without one they are kept in a temporary file.
-	 *
-	 * Members called blobs/ALGORITHM/HEX come as they are; all others come unpacked.
-	 *
-	 * member      borrowed
-	 * size_bytes  in the archive, before unpacking
+	 * A sink put into *ret (NULL on entry) gets the member's bytes, is finished at their end
+	 * and freed; without one they are kept in a temporary file.
 	 */
-	int (*layer)(void *ctx, const char *member, uint64_t size_bytes, struct sink **ret,
+	int (*layer)(void *ctx, const struct archive_member *m, struct sink **ret,
 		struct imbrex_error *err);
 };
 
@@ -54,7 +61,11 @@ struct archive_options {
 	 * index.json. Borrowed during open.
 	 */
 	const char *tag;
-	const struct archive_events *events; /* borrowed during open; NULL spools */
+	const struct archive_events *events; /* borrowed during the pass; NULL spools */
+	/* The layers that the image is said to have, base layer first; borrowed during the pass;
+	 * NULL: not known. */
+	const struct hash_value *diff_ids;
+	size_t n_diff_ids;
 };
 
 /*
@@ -68,6 +79,13 @@ int archive_source_open(const char *path, const struct archive_options *opts, st
 /* The same for an fd (borrowed) that is read to its end in one pass; `what` names it. */
 int archive_stream_open(int fd, const char *what, const struct archive_options *opts,
 	struct source **ret, struct imbrex_error *err) MUST_CHECK;
+
+/*
+ * The same for bytes that are pushed: into *ret_sink, which the caller owns, finishes and frees
+ * before anything is done with *ret but freeing it.
+ */
+int archive_push_open(const char *what, const struct archive_options *opts, struct source **ret,
+	struct sink **ret_sink, struct imbrex_error *err) MUST_CHECK;
 
 /*
  * After manifest(): the member that holds layer `d`, by the name that archive_events.layer() was

@@ -24,8 +24,8 @@
 #include "stream/detect.h"
 #include "stream/fdsink.h"
 #include "stream/null.h"
-#include "stream/pump.h"
 #include "transport/borrow.h"
+#include "transport/foretell.h"
 #include "transport/members.h"
 #include "transport/spool.h"
 
@@ -60,7 +60,9 @@ struct bundle {
 	size_t text_bytes;   /* of all texts, against LIMIT_ARCHIVE_TEXT_BYTES */
 
 	/* While streaming. */
-	const struct archive_events *events; /* borrowed */
+	const struct archive_events *events; /* borrowed; NULL: none */
+	struct members *reader;              /* owned */
+	struct foretell *foretell;           /* owned; NULL: nothing is known of the image */
 	struct bundle_member *current;       /* whose payload is passing; borrowed */
 	struct sink *sink;                   /* owned; where it goes */
 };
@@ -229,10 +231,10 @@ static bool is_document(const char *name)
 	       (str_after(name, "sha256:") && !strchr(name, '.'));
 }
 
-/* What docker before 25 keeps beside each layer and nobody needs. */
-static bool is_legacy(const char *name)
+/* What docker before 25 keeps beside each layer and nobody needs, unless to foretell. */
+static bool is_legacy(const struct bundle *b, const char *name)
 {
-	return str_ends(name, "/json") || str_ends(name, "/VERSION");
+	return (str_ends(name, "/json") && !b->foretell) || str_ends(name, "/VERSION");
 }
 
 static int text_sink(struct bundle *b, struct sink **ret, struct imbrex_error *err)
@@ -275,12 +277,19 @@ static int spool_sink(struct bundle *b, struct sink **ret, struct imbrex_error *
 static int layer_sink(struct bundle *b, bool unpack, struct sink **ret, struct imbrex_error *err)
 {
 	struct bundle_member *m = b->current;
+	struct archive_member layer = {
+		.name = m->name,
+		.size_bytes = m->size_bytes,
+		.is_blob = !unpack,
+	};
 	AUTO_SINK struct sink *sink = NULL;
 	AUTO_SINK struct sink *count = NULL;
 	int r = 0;
 
+	if (b->foretell)
+		layer.diff_id = foretell_member(b->foretell, m->name);
 	if (b->events)
-		r = b->events->layer(b->events->ctx, m->name, m->size_bytes, &sink, err);
+		r = b->events->layer(b->events->ctx, &layer, &sink, err);
 	if (r < 0)
 		return r;
 	m->place = PLACE_TAKEN;
@@ -367,9 +376,9 @@ static int on_streamed(
 	struct bundle *b = ctx;
 	int r = add(b, m, &b->current, err);
 
-	if (r <= 0 || m->type != MEMBER_FILE || is_legacy(m->name))
+	if (r <= 0 || m->type != MEMBER_FILE || is_legacy(b, m->name))
 		return r < 0 ? r : 0;
-	if (is_document(m->name))
+	if (is_document(m->name) || str_ends(m->name, "/json"))
 		r = text_sink(b, &b->sink, err);
 	else if (is_blob(m->name))
 		r = sniff_sink(b, &b->sink, err);
@@ -385,29 +394,14 @@ static int on_end(void *ctx, struct imbrex_error *err)
 {
 	struct bundle *b = ctx;
 
-	if (b->current->place == PLACE_SPOOL)
-		b->spool_bytes += b->current->size_bytes;
+	const struct bundle_member *m = b->current;
+
+	if (m->place == PLACE_SPOOL)
+		b->spool_bytes += m->size_bytes;
 	sink_free(take_ptr(b->sink));
-	return 0;
-}
-
-static int stream_pass(int fd, struct members *reader, struct imbrex_error *err)
-{
-	AUTO_SINK struct sink *end = NULL;
-	AUTO_SINK struct sink *chain = NULL;
-	int r;
-
-	r = members_sink_new(reader, &end, err);
-	if (r < 0)
-		return r;
-	r = decompress_sink_new(NULL, end, &chain, err);
-	if (r < 0)
-		return r;
-	end = NULL;
-	r = pump_fd(fd, chain, UINT64_MAX, err);
-	if (r < 0)
-		return r;
-	return sink_finish(chain, err);
+	if (m->place != PLACE_TEXT || !b->foretell)
+		return 0;
+	return foretell_document(b->foretell, m->name, str_text(&m->text), m->text.len, err);
 }
 
 /* The directory part of a member's name; 0 at the top. */
@@ -552,26 +546,32 @@ int bundle_index(int fd, struct bundle **ret, struct imbrex_error *err)
 	return 0;
 }
 
-int bundle_stream(
-	int fd, const struct archive_events *events, struct bundle **ret, struct imbrex_error *err)
+int bundle_push_new(const struct archive_options *opts, struct bundle **ret, struct sink **ret_sink,
+	struct imbrex_error *err)
 {
-	AUTO_BUNDLE *b = NULL;
-	AUTO_MEMBERS *reader = NULL;
 	struct member_events hooks = { .member = on_streamed, .end = on_end };
+	AUTO_BUNDLE *b = NULL;
+	AUTO_SINK struct sink *end = NULL;
 	int r;
 
 	r = bundle_new(&b, err);
 	if (r < 0)
 		return r;
-	b->events = events;
+	b->events = opts->events;
+	if (opts->diff_ids) {
+		r = foretell_new(opts->diff_ids, opts->n_diff_ids, &b->foretell, err);
+		if (r < 0)
+			return r;
+	}
 	hooks.ctx = b;
-	r = members_new(&hooks, &reader, err);
+	r = members_new(&hooks, &b->reader, err);
+	if (r == 0)
+		r = members_sink_new(b->reader, &end, err);
+	if (r == 0)
+		r = decompress_sink_new(NULL, end, ret_sink, err);
 	if (r < 0)
 		return r;
-	r = stream_pass(fd, reader, err);
-	if (r < 0)
-		return r;
-	b->events = NULL;
+	end = NULL;
 	*ret = take_ptr(b);
 	return 0;
 }
@@ -585,6 +585,8 @@ void bundle_free(struct bundle *b)
 		member_free(b->members[i]);
 	free(b->members);
 	map_free(b->by_name);
+	members_free(b->reader);
+	foretell_free(b->foretell);
 	(void)close_fd(b->fd);
 	(void)close_fd(b->spool_fd);
 	free(b);

@@ -2,14 +2,14 @@
 /*
  * The members of an archive that carries an image, found by name.
  *
- * bundle_index | bundle_stream -> bundle_find -> (bundle_read | bundle_push)* -> bundle_free
+ * bundle_index | bundle_push_new -> bundle_find -> (bundle_read | bundle_push)* -> bundle_free
  *
  * From a file that can seek only headers are read; payload stays where it is. From anything else
  * (a pipe, a compressed archive) one pass takes everything: small documents into memory, layers
  * into the sinks that the caller gives, or else into an unlinked file. After that both are the
  * same.
  *
- * bundle_index() and bundle_stream() belong to one thread; what follows may be called by many.
+ * bundle_index() and bundle_push_new() belong to one thread; what follows may be called by many.
  * Error tier: err; messages name the member, the caller adds the archive.
  */
 #ifndef TRANSPORT_BUNDLE_H
@@ -30,11 +30,12 @@ struct bundle_member; /* lives as long as its bundle */
 /* Takes `fd`, a regular file with an uncompressed tar, on success. */
 int bundle_index(int fd, struct bundle **ret, struct imbrex_error *err) MUST_CHECK;
 /*
- * Read `fd` to its end; it is borrowed. Compression of the whole is detected.
+ * A pass over the bytes that are pushed into *ret_sink, which is the caller's to finish and to
+ * free, both before the bundle is looked at. Compression of the whole is detected.
  *
- * events  see archive.h; NULL spools every layer
+ * opts  events and diff_ids count, see archive.h; borrowed until the sink is freed
  */
-int bundle_stream(int fd, const struct archive_events *events, struct bundle **ret,
+int bundle_push_new(const struct archive_options *opts, struct bundle **ret, struct sink **ret_sink,
 	struct imbrex_error *err) MUST_CHECK;
 void bundle_free(struct bundle *b);
 DEFINE_CLEANUP(bundle, struct bundle, bundle_free)

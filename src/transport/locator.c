@@ -26,14 +26,13 @@ struct scheme {
 	const char *why;
 };
 
-#define WHY_DOCKERD "use: docker save IMAGE | imbrex pull docker-archive:-"
-#define WHY_PODMAN  "use: podman save IMAGE | imbrex pull docker-archive:-"
+#define WHY_PODMAN "use: podman save IMAGE | imbrex pull docker-archive:-"
 
 /* Longer prefixes first where one begins another. */
 static const struct scheme schemes[] = {
 	{ "docker://", SHAPE_REFERENCE, LOCATOR_DOCKER, NULL },
-	{ "dockerd://", SHAPE_UNREADABLE, 0, WHY_DOCKERD },
-	{ "docker-daemon:", SHAPE_UNREADABLE, 0, WHY_DOCKERD },
+	{ "dockerd://", SHAPE_REFERENCE, LOCATOR_DOCKERD, NULL },
+	{ "docker-daemon:", SHAPE_REFERENCE, LOCATOR_DOCKERD, NULL },
 	{ "podman://", SHAPE_UNREADABLE, 0, WHY_PODMAN },
 	{ "containers-storage:", SHAPE_UNREADABLE, 0, WHY_PODMAN },
 	{ "docker-archive:", SHAPE_PATH_TAG, LOCATOR_DOCKER_ARCHIVE, NULL },
@@ -95,7 +94,8 @@ static int fail_scheme(const char *text, size_t len, struct imbrex_error *err)
 	if (near)
 		return hint(err, r, "did you mean '%s'?", near->prefix);
 	return hint(err, r,
-		"known are docker://, oci:, oci-archive:, docker-archive:, dir:, rootfs: and tar:");
+		"known are docker://, dockerd://, oci:, oci-archive:, docker-archive:, dir:, "
+		"rootfs: and tar:");
 }
 
 static int fill(enum locator_kind kind, const char *where, size_t where_len, const char *tag,
@@ -300,6 +300,8 @@ const char *locator_kind_name(enum locator_kind kind)
 	switch (kind) {
 	case LOCATOR_DOCKER:
 		return "docker";
+	case LOCATOR_DOCKERD:
+		return "dockerd";
 	case LOCATOR_OCI:
 		return "oci";
 	case LOCATOR_OCI_ARCHIVE:

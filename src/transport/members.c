@@ -38,8 +38,9 @@ struct members {
 	unsigned int pad;    /* bytes of padding behind the payload */
 	char meta_type;      /* STATE_META: 'L', 'K' or 'x' */
 	struct sink *sink;   /* STATE_PAYLOAD: borrowed; NULL: nobody wants it */
-	bool any;            /* a valid header was seen */
-	struct str meta;     /* collected payload of a meta member */
+	uint64_t trailer_bytes; /* STATE_END: what came all the same */
+	bool any;               /* a valid header was seen */
+	struct str meta;        /* collected payload of a meta member */
 	/* Said by meta members for the next member; empty: not said. */
 	struct str path, linkpath;
 	bool has_size;
@@ -494,6 +495,10 @@ int members_write(struct members *m, const void *buf, size_t len, struct imbrex_
 		at += used;
 		len -= used;
 	}
+	m->trailer_bytes += len;
+	if (m->trailer_bytes > LIMIT_ARCHIVE_TRAILER_BYTES)
+		return fail(err, IMBREX_ELIMIT, "archive: more than %u bytes behind its end",
+			LIMIT_ARCHIVE_TRAILER_BYTES);
 	return 1;
 }
 

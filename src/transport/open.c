@@ -3,6 +3,7 @@
 #include "transport/open.h"
 
 #include "transport/dir.h"
+#include "transport/dockerd.h"
 #include "transport/ocidir.h"
 #include "transport/rootfs.h"
 #include "transport/tarfile.h"
@@ -39,6 +40,17 @@ static int open_archive(const struct locator *l, const struct source_opts *opts,
 	return archive_source_open(l->where, &archive, ret, err);
 }
 
+static int open_dockerd(const struct locator *l, const struct source_opts *opts,
+	struct source **ret, struct imbrex_error *err)
+{
+	const struct dockerd_options dockerd = {
+		.timeout_ms = opts->engine_timeout_ms,
+		.events = opts->events,
+	};
+
+	return dockerd_source_open(l->where, &dockerd, ret, err);
+}
+
 static int open_dir(const struct locator *l, const struct source_opts *opts, struct source **ret,
 	struct imbrex_error *err)
 {
@@ -59,6 +71,7 @@ static int open_tar(const struct locator *l, const struct source_opts *opts, str
 
 static const open_fn table[] = {
 	[LOCATOR_DOCKER] = open_docker,
+	[LOCATOR_DOCKERD] = open_dockerd,
 	[LOCATOR_OCI] = open_oci,
 	[LOCATOR_OCI_ARCHIVE] = open_archive,
 	[LOCATOR_DOCKER_ARCHIVE] = open_archive,

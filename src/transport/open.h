@@ -14,8 +14,10 @@
 
 /* Zero means default. */
 struct source_opts {
-	struct docker_options docker;        /* short_names is set from the locator */
-	const struct archive_events *events; /* borrowed until source_open returns; NULL: none */
+	struct docker_options docker; /* short_names is set from the locator */
+	/* Borrowed until manifest() has returned; NULL: none. */
+	const struct archive_events *events;
+	unsigned int engine_timeout_ms; /* longest silence of a Docker Engine */
 };
 
 /*

@@ -34,8 +34,22 @@ struct source_manifest {
 
 void source_manifest_done(struct source_manifest *m);
 
+/* What a source says of an image before a byte of it has come. Nothing is proved; borrowed from
+ * the source. */
+struct source_outline {
+	struct hash_value image;           /* its id at the source */
+	const struct hash_value *diff_ids; /* base layer first */
+	size_t n_diff_ids;                 /* <= LIMIT_IMAGE_LAYERS */
+	const char *name;                  /* as source_manifest.name */
+};
+
 struct source_ops {
 	const char *name; /* "docker", "oci", ... */
+	/*
+	 * NULL: there is none. Called before manifest() by those who want to be told, while the
+	 * image arrives, which of these layers is which (archive_member.diff_id).
+	 */
+	int (*outline)(struct source *s, struct source_outline *ret, struct imbrex_error *err);
 	int (*manifest)(struct source *s, const struct platform *want, struct source_manifest *ret,
 		struct imbrex_error *err);
 	/*
@@ -43,6 +57,10 @@ struct source_ops {
 	 * Does not free `to`. A lost connection is resumed inside.
 	 */
 	int (*blob)(struct source *s, const struct oci_descriptor *d, struct sink *to,
+		struct imbrex_error *err);
+	/* Sources whose layers may have passed by already; else NULL. See archive_source_member().
+	 */
+	int (*member)(struct source *s, const struct oci_descriptor *d, const char **ret_member,
 		struct imbrex_error *err);
 	void (*free)(struct source *s);
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An image archive of any bytes, as a file and as a stream: manifest, then every blob it names.
+ * An image archive of any bytes, as a file, as a stream, and as a stream of an image that was
+ * announced: manifest, then every blob it names.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -43,10 +44,15 @@ static void read_image(struct source *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	/* The last pass is told what the image of the corpus consists of. */
+	const struct hash_value diff_ids[2] = { { .algorithm = HASH_SHA256 },
+		{ .algorithm = HASH_SHA256, .bytes = { 1 } } };
 	const struct archive_options opts = { 0 };
+	const struct archive_options telling = { .diff_ids = diff_ids, .n_diff_ids = 2 };
 	AUTO_CLOSE int fd = memfd_create("archive", MFD_CLOEXEC);
 	AUTO_SOURCE struct source *file = NULL;
 	AUTO_SOURCE struct source *stream = NULL;
+	AUTO_SOURCE struct source *told = NULL;
 	struct imbrex_error err;
 	char path[FD_PATH_BYTES];
 
@@ -57,5 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_image(file);
 	if (archive_stream_open(fd, "fuzz", &opts, &stream, &err) == 0)
 		read_image(stream);
+	if (lseek(fd, 0, SEEK_SET) == 0 &&
+		archive_stream_open(fd, "fuzz", &telling, &told, &err) == 0)
+		read_image(told);
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* Fetching with progress. The block on the terminal is gone before anything else is printed. */
 #include "cli/imbrex/fetch.h"
 
+#include <limits.h>
+
 #include "base/str.h"
 #include "cli/progress.h"
 
@@ -17,6 +19,7 @@ int fetch_image(struct cli *c, struct imbrex_store *s, const char *source, const
 		.creds = args->creds,
 		.authfile = args->authfile,
 		.cert_dir = args->cert_dir,
+		.engine_timeout_ms = MIN(args->engine_timeout, UINT_MAX / 1000) * 1000,
 		.no_sync = args->no_sync,
 		.progress = progress ? progress_event : NULL,
 		.progress_userdata = progress,

@@ -15,6 +15,7 @@
 struct fetch_args {
 	const char *platform, *creds, *authfile, *cert_dir;
 	unsigned int jobs;
+	unsigned int engine_timeout; /* seconds */
 	int tls_verify;
 	bool no_sync;
 };
@@ -33,6 +34,8 @@ struct fetch_args {
 			"read credentials from this file" },                              \
 		{ "cert-dir", 0, OPT_TEXT, offsetof(type, member.cert_dir), "DIR",        \
 			"certificates and keys for the registry" },                       \
+		{ "engine-timeout", 0, OPT_NUMBER, offsetof(type, member.engine_timeout), \
+			"SECONDS", "how long a Docker Engine may be silent" },            \
 	{                                                                                 \
 		"no-sync", 0, OPT_FLAG, offsetof(type, member.no_sync), NULL,             \
 			"do not wait for the disk: a power cut may lose the image"        \

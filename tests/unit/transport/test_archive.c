@@ -347,14 +347,15 @@ struct taken {
 	size_t spool_from; /* leave layers from here on to the spool */
 };
 
-static int take_layer(void *ctx, const char *member, uint64_t size_bytes, struct sink **ret,
-	struct imbrex_error *err)
+static int take_layer(
+	void *ctx, const struct archive_member *m, struct sink **ret, struct imbrex_error *err)
 {
 	struct taken *t = ctx;
 
 	assert_true(t->n < 4);
-	assert_true(size_bytes > 0);
-	(void)snprintf(t->names[t->n], sizeof(t->names[0]), "%s", member);
+	assert_true(m->size_bytes > 0);
+	assert_null(m->diff_id);
+	(void)snprintf(t->names[t->n], sizeof(t->names[0]), "%s", m->name);
 	t->n++;
 	return t->n > t->spool_from ? 0
 				    : buffer_sink_new(FIXTURE_MAX, &t->text[t->n - 1], ret, err);
@@ -403,8 +404,8 @@ static void a_stream_gives_its_layers_away_as_they_pass(void **state)
 	parts_done(&p);
 }
 
-static int refuse_layer(void *ctx, const char *member, uint64_t size_bytes, struct sink **ret,
-	struct imbrex_error *err)
+static int refuse_layer(
+	void *ctx, const struct archive_member *m, struct sink **ret, struct imbrex_error *err)
 {
 	return fail(err, IMBREX_ECANCELED, "no more");
 }

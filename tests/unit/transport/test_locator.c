@@ -26,6 +26,8 @@ static void schemes_take_paths_tags_and_references(void **state)
 	} cases[] = {
 		{ "docker://alpine:3", LOCATOR_DOCKER, "alpine:3", NULL },
 		{ "docker://h:5000/a@sha256:00", LOCATOR_DOCKER, "h:5000/a@sha256:00", NULL },
+		{ "dockerd://a:1", LOCATOR_DOCKERD, "a:1", NULL },
+		{ "docker-daemon:sha256:00", LOCATOR_DOCKERD, "sha256:00", NULL },
 		{ "oci:dir", LOCATOR_OCI, "dir", NULL },
 		{ "oci:/a/b:tag", LOCATOR_OCI, "/a/b", "tag" },
 		{ "oci:dir:docker.io/x:1", LOCATOR_OCI, "dir", "docker.io/x:1" },
@@ -73,9 +75,8 @@ static void what_cannot_be_a_source_is_explained(void **state)
 			"source 'dockr://alpine': unknown scheme 'dockr'",
 			"did you mean 'docker://'?" },
 		{ "https://x/y", IMBREX_EINVAL, "source 'https://x/y': unknown scheme 'https'",
-			"known are docker://, oci:, oci-archive:, docker-archive:, dir:, rootfs: "
-			"and "
-			"tar:" },
+			"known are docker://, dockerd://, oci:, oci-archive:, docker-archive:, "
+			"dir:, rootfs: and tar:" },
 		{ "oic:layout", IMBREX_EINVAL, "source 'oic:layout': unknown scheme 'oic'",
 			"did you mean 'oci:'?" },
 		{ "oci-achive:/x/y.tar", IMBREX_EINVAL,
@@ -86,12 +87,7 @@ static void what_cannot_be_a_source_is_explained(void **state)
 		{ "oci::tag", IMBREX_EINVAL, "source 'oci::tag': no path", "" },
 		{ "oci:dir:", IMBREX_EINVAL, "source 'oci:dir:': nothing after the last ':'", "" },
 		{ "dir:", IMBREX_EINVAL, "source 'dir:': no path", "" },
-		{ "docker-daemon:x:1", IMBREX_ENOTSUP,
-			"source 'docker-daemon:x:1': 'docker-daemon:' cannot be read directly",
-			"use: docker save IMAGE | imbrex pull docker-archive:-" },
-		{ "dockerd://x", IMBREX_ENOTSUP,
-			"source 'dockerd://x': 'dockerd://' cannot be read directly",
-			"use: docker save IMAGE | imbrex pull docker-archive:-" },
+		{ "dockerd://", IMBREX_EINVAL, "source 'dockerd://': no reference", "" },
 		{ "podman://x", IMBREX_ENOTSUP,
 			"source 'podman://x': 'podman://' cannot be read directly",
 			"use: podman save IMAGE | imbrex pull docker-archive:-" },
