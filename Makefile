@@ -10,7 +10,7 @@ SECONDS ?= 60
 
 export IMAGE CMD BUILD
 
-.PHONY: all help setup run check bench fuzz install clean format tidy tsan valgrind
+.PHONY: all help setup run check check-vm bench fuzz install clean format tidy tsan valgrind
 
 all: $(BUILD)/build.ninja ## build build/imbrex and the library
 	ninja -C $(BUILD)
@@ -20,7 +20,7 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD) --buildtype=release -Dtests=disabled --prefix=$(PREFIX)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 setup: ## install from Debian what building and testing need (as root)
@@ -31,6 +31,9 @@ run: ## import an image and run a command in it: IMAGE=docker://… CMD='…' to
 
 check: ## build with gcc and with clang, run every test, end with the count
 	@tools/check
+
+check-vm: ## run what needs OpenZFS, quotas, fs-verity in a virtual machine (as root)
+	@tools/check-vm
 
 bench: ## measure against podman, skopeo and umoci; writes docs/BENCHMARKS.md
 	@tools/setup build bench
