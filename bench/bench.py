@@ -3,9 +3,11 @@
 """Measure imbrex beside its peers, in one run on one machine, and write docs/BENCHMARKS.md.
 
 usage: bench/bench.py [--imbrex PROGRAM] [--floor PROGRAM] [--work DIR] [--rounds N] [--quick]
-                      [--growth N,N,...] [--containers N,N,...] [--only-growth] [--output DIR]
+                      [--growth N,N,...] [--containers N,N,...] [--only-growth] [--only PART]
+                      [--output DIR]
 
-With --only-growth it prints what grows and how, and writes nothing.
+With --only-growth it prints what grows and how, with --only one part (waiting, …), and writes
+nothing.
 
 Needs root, a few gigabytes below DIR, and the peers (tools/setup). It makes its images from Debian
 packages and starts a registry on a free port of the loopback interface by itself. Stores are
@@ -14,7 +16,10 @@ charged to whoever comes next.
 """
 import argparse
 import base64
+import gzip
 import hashlib
+import importlib
+import io
 import json
 import os
 import platform
@@ -25,6 +30,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import urllib.request
@@ -34,6 +40,10 @@ TOP = os.path.dirname(HERE)
 BIG = ["gcc", "g++", "make", "git", "libc6-dev", "ca-certificates"]
 SIBLING = ["python3", "ca-certificates"]
 PATIENCE = 25  # seconds for one command on a store that has grown
+MANY = 58      # layers of the image whose removal is measured
+# Parts of the report beside the rows: modules of this folder with section(bench), which returns
+# lines of Markdown.
+SECTIONS = ["waiting"]
 
 
 def say(text):
@@ -92,6 +102,7 @@ class Bench:
         self.rounds = options.rounds
         self.stores = 0
         self.rows = []
+        self.sections = []
         self.registry = None
         self.port = None
         os.makedirs(self.work, exist_ok=True)
@@ -133,6 +144,43 @@ class Bench:
                      f"oci:{self.work}/images/zstd-{tag}:{tag}"])
             with open(f"{self.work}/images/done", "w", encoding="ascii"):
                 pass
+
+    def image_of_many_layers(self):
+        """A layout with an image of MANY small layers; its place."""
+        layout = f"{self.work}/images/many"
+        if os.path.isdir(layout):
+            return layout
+        blobs = f"{layout}.new/blobs/sha256"
+        os.makedirs(blobs)
+        kind = "application/vnd.oci.image"
+
+        def blob(data, media_type):
+            digest = hashlib.sha256(data).hexdigest()
+            with open(f"{blobs}/{digest}", "wb") as f:
+                f.write(data)
+            return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+        layers, diff_ids = [], []
+        for n in range(MANY):
+            plain = io.BytesIO()
+            with tarfile.open(fileobj=plain, mode="w") as t:
+                t.addfile(tarfile.TarInfo(f"file{n}"))
+            diff_ids.append("sha256:" + hashlib.sha256(plain.getvalue()).hexdigest())
+            layers.append(blob(gzip.compress(plain.getvalue(), mtime=0),
+                               f"{kind}.layer.v1.tar+gzip"))
+        config = blob(json.dumps({"architecture": "amd64", "os": "linux", "config": {},
+                                  "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode(),
+                      f"{kind}.config.v1+json")
+        manifest = blob(json.dumps({"schemaVersion": 2, "config": config, "layers": layers,
+                                    "mediaType": f"{kind}.manifest.v1+json"}).encode(),
+                        f"{kind}.manifest.v1+json")
+        manifest["annotations"] = {"org.opencontainers.image.ref.name": "many"}
+        for name, data in (("index.json", {"schemaVersion": 2, "manifests": [manifest]}),
+                           ("oci-layout", {"imageLayoutVersion": "1.0.0"})):
+            with open(f"{layout}.new/{name}", "w", encoding="ascii") as f:
+                json.dump(data, f)
+        os.rename(f"{layout}.new", layout)
+        return layout
 
     def start_registry(self):
         with socket.socket() as probe:
@@ -402,6 +450,12 @@ class Bench:
         def made():
             return Run(self.imbrex(store, "create", small)).output.strip()
 
+        def pulled(command):
+            def once():
+                Run(self.imbrex(store, "pull", f"oci:{self.image_of_many_layers()}:many", "many"))
+                return command
+            return once
+
         podman_create = self.podman(store, "create", "-q", "--ulimit", "nofile=1024:1024", small,
                                     "true")
         return {
@@ -420,6 +474,10 @@ class Bench:
             "remove a container": self.cell(
                 rounds, lambda: self.imbrex(store, "rm", made()),
                 lambda: self.storage(store, "delete-container", made())),
+            f"remove an image of {MANY} layers": self.cell(
+                rounds, pulled(self.imbrex(store, "rmi", "many")),
+                pulled(self.storage(store, "delete-image", "localhost/many:latest")),
+                pulled(self.podman(store, "rmi", "many"))),
         }
 
     def growth(self):
@@ -458,6 +516,12 @@ class Bench:
         subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
     # ---- report ------------------------------------------------------------------------
+
+    def more(self):
+        for name in SECTIONS:
+            if self.options.only in ("", name):
+                say(f"measuring: {name}")
+                self.sections.append(importlib.import_module(name).section(self))
 
     def floor(self):
         layers = [path for path, _ in self.layers("big", "gzip")]
@@ -517,6 +581,8 @@ class Bench:
                 out.append("")
                 self.plot(what, rows, f"{self.options.output}/{plot}")
             out.pop()
+        for lines in self.sections:
+            out += ["", *lines]
         path = f"{self.options.output}/BENCHMARKS.md"
         with open(path, "w", encoding="utf-8") as f:
             f.write("\n".join(out) + "\n")
@@ -560,6 +626,8 @@ def main():
     parser.add_argument("--growth", default="1,100,10000,50000")
     parser.add_argument("--containers", default="1,100,1000,10000")
     parser.add_argument("--only-growth", action="store_true", help="print it, write nothing")
+    parser.add_argument("--only", default="", choices=["", *SECTIONS],
+                        help="print one part of the report, write nothing")
     parser.add_argument("--quick", action="store_true", help="one round, little growth")
     options = parser.parse_args()
     options.growth = [int(n) for n in options.growth.split(",")]
@@ -571,6 +639,10 @@ def main():
     bench = Bench(options)
     try:
         bench.images()
+        if options.only:
+            bench.more()
+            print("\n".join(bench.sections[0]))
+            return
         if options.only_growth:
             bench.growth()
             return
@@ -579,6 +651,7 @@ def main():
         bench.cold("zstd")
         bench.warm()
         bench.small_operations()
+        bench.more()
         table = bench.growth()
         bench.report(bench.floor(), table)
     finally:

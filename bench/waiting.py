@@ -4,7 +4,7 @@
 changes the owners of a copy of an image), another lists and creates: how long does each of these
 take, beside what it takes on an idle store?
 
-usage: waiting.py IMBREX WORK [FILES]      (prints a table; bench.py uses section())
+usage: waiting.py IMBREX WORK [FILES]      (prints a table; bench.py has section())
 
 The long operation is done by imbrex and by containers-storage, the short ones by the program that
 does the long one. Each has a store of its own; all begin alike.
@@ -76,7 +76,7 @@ def measure(tool, long_words):
             "worst": [max(x) for x in zip(*busy)]}
 
 
-def section(imbrex, work, n_files=20000, say=lambda text: None):
+def waits(imbrex, work, n_files=20000, say=lambda text: None):
     """[(what is done, [result of measure()])]"""
     folder = f"{work}/waiting-{os.getpid()}"
     os.makedirs(folder)
@@ -124,11 +124,23 @@ def clean(work):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def section(bench):
+    """The part of bench.py's report."""
+    try:
+        found = waits(os.path.abspath(bench.options.imbrex), bench.work,
+                      4000 if bench.options.quick else 20000)
+    finally:
+        clean(bench.work)
+    return ["## Who waits for whom", "",
+            "While one command does something long, others list images and create containers, "
+            "again and again, on the same store.", "", *table(found)]
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     try:
-        found = section(os.path.abspath(sys.argv[1]), sys.argv[2],
+        found = waits(os.path.abspath(sys.argv[1]), sys.argv[2],
                         int(sys.argv[3]) if len(sys.argv) > 3 else 20000,
                         lambda text: print(text, file=sys.stderr))
         print("\n".join(table(found)))
