@@ -7,6 +7,7 @@ of MODULE.CLASS.TEST. lanes: where, () for everywhere.
 """
 
 OVERLAY = ("overlay", "transient")
+LASTING = ("overlay", "vfs", "btrfs", "zfs")
 
 # (kind, name, lanes, reason)
 SINCE_EVER_BUT_DIRECTORIES = [
@@ -31,10 +32,10 @@ VERSIONS = {
         ("differs", "test_check.Layers.test_an_item_of_a_layer_that_is_gone", (),
          "repair forgets the item's name; what stands on the layer is not taken away for it"),
         ("differs", "test_images.Volatile.test_volatile_records_have_a_table_of_their_own",
-         ("overlay", "vfs"), "podman before 4.4 reads the lasting tables only, and would remove an "
+         LASTING, "podman before 4.4 reads the lasting tables only, and would remove an "
          "image from under a volatile container"),
         ("differs", "test_images.Volatile.test_volatile_containers_are_listed_last",
-         ("overlay", "vfs"), "they are in the lasting table"),
+         LASTING, "they are in the lasting table"),
         ("differs", "test_diffs.Applying.test_a_mounted_layer_can_be_filled", (),
          "the kernel promises nothing about a mounted tree whose directories are changed: refused"),
     ],

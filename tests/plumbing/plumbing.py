@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the plumbing face share: a tool, fresh stores for it, and how it is judged.
 
-usage: test_X.py --tool PROGRAM [--driver overlay|vfs|transient] [--peer PROGRAM] [TEST...]
+usage: test_X.py --tool PROGRAM [--driver DRIVER|transient] [--root DIR] [--option KEY=VALUE]...
+                 [--peer PROGRAM] [TEST...]
 
 PROGRAM is imbrex (its face `storage` is meant) or a containers-storage of any version; what that
 version is known to do otherwise stands in differences.py. transient is overlay with a transient
-store. A script runs itself again in a private mount namespace, so no mount outlives it.
+store. Stores lie below DIR (default: TMPDIR, or /tmp), each with the options. With the driver zfs
+DIR is on a dataset, and each store gets a dataset of its own below it. A script runs itself again
+in a private mount namespace, so no mount outlives it.
 """
 import argparse
 import ctypes
@@ -31,6 +34,11 @@ IN_LANE = "IMBREX_PLUMBING_LANE"
 HANG = 60
 MS_DETACH = 2
 OURS = "imbrex"
+# Where a driver keeps layers, below the graph root.
+HOMES = {"overlay": ("overlay",), "vfs": ("vfs", "dir"), "btrfs": ("btrfs", "subvolumes"),
+         "zfs": ("zfs", "graph")}
+# Drivers that take layers of additional stores, with the option imagestore.
+READ_OTHERS = ("overlay", "vfs")
 # What a store takes from the environment; a test that wants it says so.
 FOREIGN = ("STORAGE_DRIVER", "STORAGE_OPTS", "CONTAINERS_STORAGE_CONF",
            "CONTAINERS_STORAGE_CONF_OVERRIDE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
@@ -100,16 +108,47 @@ class Store:
         self.driver = case.driver
         self.transient = case.transient
         self.options = list(options)
+        self.dataset, self.peeked = None, {}
+        if self.driver == "zfs":
+            self.make_dataset()
+
+    # ---- datasets, which are their own file systems and hidden unless mounted ----
+
+    def make_dataset(self):
+        """One for the store, at its graph root, which goes with the test."""
+        above = zfs("list", "-H", "-o", "name", self.case.root or tempfile.gettempdir()).strip()
+        self.dataset = f"{above}/{os.path.basename(self.case.dir)}-{len(self.case.datasets)}"
+        os.makedirs(os.path.dirname(self.root), exist_ok=True)
+        zfs("create", "-o", "mountpoint=" + self.root, self.dataset)
+        os.chmod(self.root, 0o700)
+        self.case.datasets.append(self.dataset)
+        self.case.addCleanup(zfs, "destroy", "-R", "-f", self.dataset)
+        self.case.addCleanup(self.look_away)
+
+    def peek(self, layer):
+        """A mount of a layer's dataset beside the driver's, until the tool runs again."""
+        if layer not in self.peeked:
+            self.peeked[layer] = tempfile.mkdtemp(dir=self.case.dir, prefix="peek-")
+            subprocess.run(["mount", "-t", "zfs", f"{self.dataset}/{layer}", self.peeked[layer]],
+                           check=True)
+        return self.peeked[layer]
+
+    def look_away(self):
+        for where in self.peeked.values():
+            subprocess.run(["umount", where], check=True)
+            os.rmdir(where)
+        self.peeked = {}
 
     def globals(self):
         out = ["--graph", self.root, "--run", self.runroot, "--storage-driver", self.driver]
         if self.transient:
             out.append("--transient-store")
-        for option in self.options:
+        for option in [*self.case.driver_options, *self.options]:
             out += ["--storage-opt", option]
         return out
 
     def run(self, *args, stdin=b"", env=None, cwd=None, roots=None):
+        self.look_away()
         argv = [*self.tool.argv, *(self.globals() if roots is None else roots), *args]
         return self.case.execute(argv, stdin, env, cwd)
 
@@ -176,13 +215,21 @@ class Store:
         return os.path.join(self.runroot, f"{self.driver}-{noun}", *names)
 
     def home(self, layer, *names):
-        """Where the driver keeps a layer."""
-        where = ("vfs", "dir", layer) if self.driver == "vfs" else ("overlay", layer)
-        return self.path(*where, *names)
+        """Where the driver keeps a layer (zfs: shows it, while it is mounted)."""
+        return self.path(*HOMES[self.driver], layer, *names)
 
     def content(self, layer, *names):
-        """Where the driver keeps what a layer itself holds (vfs: and its parents)."""
-        return self.home(layer, *(() if self.driver == "vfs" else ("diff",)), *names)
+        """Where the driver keeps what a layer itself holds (but for overlay: and its parents)."""
+        if self.driver == "zfs":
+            return os.path.join(self.peek(layer), *names)
+        return self.home(layer, *(("diff",) if self.driver == "overlay" else ()), *names)
+
+    def keeps(self, layer):
+        """Does the driver have something of that layer?"""
+        if self.driver != "zfs":
+            return os.path.lexists(self.home(layer))
+        return f"{self.dataset}/{layer}" in zfs("list", "-H", "-r", "-o", "name",
+                                                self.dataset).split()
 
     def volatile(self, noun):
         """The table of what need not survive a crash (transient: a boot)."""
@@ -198,6 +245,10 @@ class Store:
         change(records)
         with open(path, "w", encoding="utf-8") as f:
             json.dump(records, f)
+
+
+def zfs(*args):
+    return subprocess.run(["zfs", *args], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def read_records(path):
@@ -277,6 +328,7 @@ class Case(unittest.TestCase):
     tool = peer = None
     driver, transient = "overlay", False
     lane = "overlay"
+    root, driver_options = None, ()
     longMessage = True
 
     def __init_subclass__(cls):
@@ -287,7 +339,8 @@ class Case(unittest.TestCase):
                     setattr(cls, f"{name}[{value}]", functools.partialmethod(test, value))
 
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="ip-")
+        self.dir = tempfile.mkdtemp(prefix="ip-", dir=self.root)
+        self.datasets = []
         self.addCleanup(remove_tree, self.dir)
         self.s = self.store()
 
@@ -319,6 +372,15 @@ class Case(unittest.TestCase):
     def overlay_only(self):
         if self.driver != "overlay":
             self.skipTest("is about overlay")
+
+    @property
+    def whole(self):
+        """A layer holds what is below it, too: as a copy or a clone."""
+        return self.driver != "overlay"
+
+    def vfs_only(self):
+        if self.driver != "vfs":
+            self.skipTest("is about vfs")
 
     def ours_only(self, why):
         if not self.tool.ours:
@@ -360,10 +422,29 @@ def expect(test, module, lane, version):
 def options(argv):
     parser = argparse.ArgumentParser()
     parser.add_argument("--tool", required=True)
-    parser.add_argument("--driver", default="overlay", choices=("overlay", "vfs", "transient"))
+    parser.add_argument("--driver", default="overlay", choices=(*HOMES, "transient"))
+    parser.add_argument("--root")
+    parser.add_argument("--option", action="append", default=[])
     parser.add_argument("--peer", default="containers-storage")
     parser.add_argument("tests", nargs="*")
     return parser.parse_args(argv)
+
+
+def skip_unless_it_works(given):
+    """Overlay and vfs must; others need their file system."""
+    if Case.driver in ("overlay", "vfs"):
+        return
+    if Case.driver == "zfs" and not shutil.which("zfs"):
+        skip_all("zfs is not installed")
+    d = tempfile.mkdtemp(dir=given.root)
+    words = ["-g", d + "/r", "-R", d + "/rr", "-s", Case.driver]
+    for option in given.option:
+        words += ["--storage-opt", option]
+    p = subprocess.run([*Case.tool.argv, *words, "layers"], capture_output=True, text=True,
+                       check=False, env=environment(d))
+    remove_tree(d)
+    if re.search("not in this build|not supported|prerequisites|needs? (a|btrfs|ZFS)", p.stdout):
+        skip_all(p.stdout.strip())
 
 
 def main(module, need_peer=False):
@@ -386,6 +467,8 @@ def main(module, need_peer=False):
     Case.lane = given.driver
     Case.transient = given.driver == "transient"
     Case.driver = "overlay" if Case.transient else given.driver
+    Case.root, Case.driver_options = given.root and os.path.abspath(given.root), given.option
+    skip_unless_it_works(given)
     load = unittest.defaultTestLoader
     suite = (load.loadTestsFromNames(given.tests, sys.modules[module]) if given.tests
              else load.loadTestsFromModule(sys.modules[module]))

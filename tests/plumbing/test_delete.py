@@ -27,8 +27,8 @@ class Case(plumbing.Case):
 
     def nothing_of_layer(self, layer):
         self.assertNotIn(layer, self.left("layers"))
-        for path in (self.s.home(layer), self.s.of("layers", layer),
-                     self.s.of("layers", layer + ".tar-split.gz")):
+        self.assertFalse(self.s.keeps(layer))
+        for path in (self.s.of("layers", layer), self.s.of("layers", layer + ".tar-split.gz")):
             self.assertFalse(os.path.lexists(path), path)
         if self.driver == "overlay":
             links = self.s.path("overlay", "l")

@@ -299,12 +299,12 @@ class Applying(plumbing.Case):
         self.assertEqual(os.listdir(self.s.content("two", "d")), ["g"])
         self.assertEqual(os.listdir(self.s.mount("two") + "/d"), ["g"])
 
-    def test_an_archive_changes_the_mode_of_the_root_only_with_vfs(self):
+    def test_an_archive_changes_the_mode_of_the_root_only_where_it_is_whole(self):
         self.s.layer("-i", "one")
         data = plumbing.tar({"./": None, "f": b"x"}, mode=0o700)
         self.s.silent("applydiff", "one", stdin=data)
         self.assertEqual(self.mode(self.s.content("one")),
-                         0o700 if self.driver == "vfs" else 0o555)
+                         0o700 if self.whole else 0o555)
 
     def test_modes_owners_and_times_are_those_of_the_archive(self):
         self.s.layer("-i", "one")

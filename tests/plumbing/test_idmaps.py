@@ -319,9 +319,9 @@ class Applying(Case):
         source = os.path.join(self.dir, "source")
         os.makedirs(source)
         self.write(source, "new", data=b"4")
-        if self.driver == "vfs":
+        if self.whole:
             self.s.fails("applydiff-using-staging-dir", self.copy, source,
-                         text="the vfs driver cannot replace its content: what it shows of the "
+                         text=f"the {self.driver} driver cannot replace its content: what it shows of the "
                          "layers below has other owners there")
             self.assertEqual(self.tree(), self.before())
             return

@@ -65,7 +65,7 @@ class Creating(plumbing.Case):
         self.s.layer("-i", "one", "-n", "a")
         self.s.fails("create-layer", "-i", "two", "-n", "a", text="that name is already in use")
         self.assertEqual(len(self.s.records("layers")), 1)
-        self.assertFalse(os.path.exists(self.s.home("two")))
+        self.assertFalse(self.s.keeps("two"))
 
     def test_a_name_given_twice_is_kept_once(self):
         self.s.layer("-i", "one", "-n", "a", "-n", "b", "-n", "a")
@@ -146,8 +146,7 @@ class Disk(plumbing.Case):
         self.assertEqual(os.readlink(self.s.path("overlay", "l", link)), "../one/diff")
 
     def test_vfs_makes_a_directory(self):
-        if self.driver != "vfs":
-            self.skipTest("is about vfs")
+        self.vfs_only()
         self.s.layer("-i", "one")
         self.assertEqual(self.mode(self.s.home("one")), 0o555)
         self.assertEqual(os.listdir(self.s.home("one")), [])
@@ -160,9 +159,9 @@ class Disk(plumbing.Case):
         self.assertEqual(self.mode(self.s.content("two")), 0o711)
         self.assertEqual(self.owner(self.s.content("two")), (3, 4))
 
-    def test_vfs_copies_the_parent(self):
-        if self.driver != "vfs":
-            self.skipTest("is about vfs")
+    def test_a_layer_that_is_whole_begins_as_its_parent(self):
+        if not self.whole:
+            self.skipTest("overlay stacks them")
         self.s.filled({"d": None, "d/f": b"content"}, "-i", "one")
         os.link(self.s.content("one", "d/f"), self.s.content("one", "d/g"))
         os.setxattr(self.s.content("one", "d/f"), "user.note", b"n")
@@ -233,7 +232,7 @@ class Importing(plumbing.Case):
         self.assertEqual((r.status, r.out), (1, ""), r)
         self.assertNotEqual(r.err, "")
         self.assertEqual(self.s.records("layers"), [])
-        self.assertFalse(os.path.exists(self.s.home("one")))
+        self.assertFalse(self.s.keeps("one"))
         self.assertEqual(self.s.ok("layers").out, "")
 
     def test_an_import_that_is_cut_off_leaves_nothing(self):

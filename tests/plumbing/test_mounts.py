@@ -23,7 +23,7 @@ class Mounting(Case):
     def test_a_layer_is_mounted_where_it_says(self):
         self.s.filled({"f": b"x"}, "-i", "one")
         where = self.s.mount("one")
-        self.assertEqual(where, self.s.home("one") if self.driver == "vfs"
+        self.assertEqual(where, self.s.home("one") if self.whole
                          else self.s.home("one", "merged"))
         self.assertEqual(self.read(where, "f"), b"x")
 

@@ -255,14 +255,13 @@ class Opening(plumbing.Case):
         self.assertIn("nope", r.out)
 
     def test_vfs_has_no_mount_options(self):
-        if self.driver != "vfs":
-            self.skipTest("is about vfs")
+        self.vfs_only()
         r = self.s.run("--storage-opt", "vfs.mountopt=nodev", "layers")
         self.assertEqual((r.status, r.out),
                          (1, "error initializing: vfs driver does not support mount options\n"), r)
 
     def test_an_option_of_another_driver_is_refused(self):
-        other = {"vfs": "overlay", "overlay": "vfs"}[self.driver]
+        other = "vfs" if self.driver == "overlay" else "overlay"
         r = self.s.run("--storage-opt", f"{other}.mountopt=nodev", "layers")
         self.assertEqual(r.status, 1, r)
         self.assertTrue(r.out.startswith("error initializing: "), r)
@@ -306,16 +305,17 @@ class Status(plumbing.Case):
     def test_status_begins_with_roots_driver_and_options_on_stderr(self):
         self.assertEqual(self.pairs()[:4], [
             ("Root", self.s.root), ("Run Root", self.s.runroot), ("Driver Name", self.driver),
-            ("Driver Options", "[]")])
+            ("Driver Options", f"[{' '.join(self.driver_options)}]")])
 
     def test_status_as_json_is_pairs_on_stdout(self):
         self.assertEqual([tuple(p) for p in self.s.json("status", "-j")], self.pairs())
 
     def test_status_names_the_options_in_order(self):
-        options = ([f"{self.driver}.ignore_chown_errors=true"] if self.driver == "vfs"
-                   else ["overlay.ignore_chown_errors=true", "overlay.mountopt=nodev"])
+        options = {"overlay": ["overlay.ignore_chown_errors=true", "overlay.mountopt=nodev"],
+                   "vfs": ["vfs.ignore_chown_errors=true"], "btrfs": ["btrfs.min_space=0"],
+                   "zfs": ["zfs.mountopt=nodev"]}[self.driver]
         self.s.options = options
-        self.assertIn(("Driver Options", f"[{' '.join(options)}]"), self.pairs())
+        self.assertIn(("Driver Options", f"[{' '.join([*self.driver_options, *options])}]"), self.pairs())
 
     def test_status_of_overlay_tells_what_the_kernel_can(self):
         self.overlay_only()
@@ -332,8 +332,7 @@ class Status(plumbing.Case):
         self.assertIn(("Supports shifting", "false"), self.pairs())
 
     def test_status_of_vfs_has_nothing_of_the_driver(self):
-        if self.driver != "vfs":
-            self.skipTest("is about vfs")
+        self.vfs_only()
         self.assertEqual(len(self.pairs()), 4)
 
     def test_relative_roots_become_absolute(self):
