@@ -83,7 +83,7 @@ IMBREX_API int imbrex_images_by_digest(struct imbrex_store *s, const char *diges
 /* All digests that name the image: its own, then those of its manifests. NULL terminated. */
 IMBREX_API int imbrex_image_digests(struct imbrex_store *s, const char *image, char ***ret,
 	struct imbrex_error *err) __attribute__((warn_unused_result));
-/* As listed: layers and documents; -1 if a layer's size is unknown. */
+/* As listed: layers, copies of the top one under other maps, documents; -1 if one is unknown. */
 IMBREX_API int imbrex_image_size(struct imbrex_store *s, const char *image, int64_t *ret,
 	struct imbrex_error *err) __attribute__((warn_unused_result));
 

@@ -8,17 +8,41 @@
 #include "store/image.h"
 #include "store/layer.h"
 
-/* Sum of the layers' uncompressed sizes and of the documents; -1 if one is unknown. */
+/* Copies of the top layer under other maps stand beside it: each adds what it holds itself. */
+static int64_t copies_size(struct imbrex_store *s, const struct record *rec)
+{
+	AUTO_STRV copies = { 0 };
+	int64_t total = 0, size;
+	size_t i;
+
+	if (!record_raw(rec, IMAGE_MAPPED_LAYERS).len)
+		return 0;
+	if (record_list(rec, IMAGE_MAPPED_LAYERS, &copies) < 0)
+		return -1;
+	for (i = 0; i < copies.n; i++) {
+		size = layer_size(s, (struct json_span){ .at = copies.items[i],
+					     .len = strlen(copies.items[i]) });
+		if (size < 0 || __builtin_add_overflow(total, size, &total))
+			return -1;
+	}
+	return total;
+}
+
+/* Sum of the layers' uncompressed sizes, copies under other maps included, and of the documents;
+ * -1 if one is unknown. */
 static int64_t image_size(struct imbrex_store *s, const struct record *rec, size_t *ret_n_layers)
 {
 	int64_t total = layer_chain_size(s, record_plain(rec, IMAGE_LAYER), ret_n_layers);
+	int64_t copies = copies_size(s, rec);
 	struct json_span sizes = record_raw(rec, IMAGE_BIG_DATA_SIZES);
 	struct json_span key;
 	struct json_scan scan;
 	int64_t value;
 	int r;
 
-	if (!sizes.len || total < 0)
+	if (total < 0 || copies < 0 || __builtin_add_overflow(total, copies, &total))
+		return -1;
+	if (!sizes.len)
 		return total;
 	json_scan_init(&scan, sizes.at, sizes.len);
 	r = json_scan_object_begin(&scan, NULL);

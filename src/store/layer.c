@@ -169,6 +169,13 @@ static bool guess_layer(struct imbrex_store *s, struct json_span id, struct foun
 	return i >= 0;
 }
 
+int64_t layer_size(struct imbrex_store *s, struct json_span id)
+{
+	struct found at;
+
+	return guess_layer(s, id, &at) ? table_layer_size(&at.t->t, at.index) : -1;
+}
+
 int64_t layer_chain_size(struct imbrex_store *s, struct json_span top, size_t *ret_n)
 {
 	int64_t total = 0;

@@ -25,6 +25,8 @@ void layer_walk_next(struct imbrex_store *s, struct layer_walk *w);
 /* Sum of the sizes of a chain, and its length, to be shown: records are not looked at. -1: unknown,
  * or more layers than an image can have. */
 int64_t layer_chain_size(struct imbrex_store *s, struct json_span top, size_t *ret_n);
+/* The same of one layer alone. */
+int64_t layer_size(struct imbrex_store *s, struct json_span id);
 /* A layer of our own stands on it: which (ret may be NULL), and how many. */
 bool layer_child(struct imbrex_store *s, const char *id, struct found *ret);
 size_t layer_count_children(struct imbrex_store *s, const char *id);
