@@ -71,8 +71,8 @@ struct imbrex_check_opts {
 	bool force;   /* with repair: likewise, and containers that cannot be saved (upstream's -f)
 		       */
 	int64_t max_age_sec; /* of layers that nobody needs; 0: one day; negative: any age */
-	const char *from;    /* source to fetch damaged layers from, as imbrex_pull() takes it; with
-				repair; NULL: none */
+	const char *from;    /* source to fetch damaged layers from, as imbrex_pull() takes it, or
+				another store: its graph root; with repair; NULL: none */
 	imbrex_progress_fn progress; /* may be NULL */
 	void *progress_userdata;
 };

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Check and repair, with a source that has what the store has lost: the image there is opened when
- * something of it is first asked for, and nothing but what is damaged is fetched.
+ * something of it is first asked for, and nothing but what is damaged is fetched. The source is an
+ * image anywhere, or another store with all that it has.
  */
 #include "store/repair.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "image/sibling.h"
 #include "oci/config.h"
 #include "oci/manifest.h"
 #include "stream/buffer.h"
@@ -16,7 +19,11 @@
 #include "transport/open.h"
 
 struct helper {
+	struct imbrex_store *store;
 	const struct imbrex_check_opts *opts;
+	struct sibling *sibling;       /* another store; then there is no source */
+	char *sibling_layer;           /* owned; its id there */
+	struct oci_descriptor by_diff; /* of that layer: all there is to say */
 	struct source *source;
 	struct source_manifest docs;
 	struct oci_manifest manifest;
@@ -29,6 +36,8 @@ struct helper {
 
 static void helper_done(struct helper *h)
 {
+	sibling_free(h->sibling);
+	free(h->sibling_layer);
 	source_free(h->source);
 	source_manifest_done(&h->docs);
 	oci_manifest_done(&h->manifest);
@@ -88,7 +97,9 @@ static int need(struct helper *h, struct imbrex_error *err)
 {
 	if (!h->opened) {
 		h->opened = true;
-		h->status = open_image(h, &h->why);
+		h->status = sibling_is_named(h->opts->from)
+				    ? sibling_open(h->opts->from, h->store, &h->sibling, &h->why)
+				    : open_image(h, &h->why);
 	}
 	if (h->status < 0 && err)
 		*err = h->why;
@@ -103,6 +114,12 @@ static int find_layer(void *ctx, const struct hash_value *diff_id,
 	size_t i;
 	int r = need(h, err);
 
+	if (r == 0 && h->sibling) {
+		free(take_ptr(h->sibling_layer));
+		h->by_diff = (struct oci_descriptor){ .digest = *diff_id };
+		*ret = &h->by_diff;
+		return sibling_find_layer(h->sibling, diff_id, &h->sibling_layer, err);
+	}
 	for (i = 0; r == 0 && i < h->config.n_diff_ids; i++) {
 		if (hash_equal(&h->config.diff_ids[i], diff_id)) {
 			*ret = &h->manifest.layers[i];
@@ -119,7 +136,8 @@ static int push_blob(
 {
 	struct helper *h = ctx;
 
-	return h->source->ops->blob(h->source, d, to, err);
+	return h->sibling ? sibling_push(h->sibling, h->sibling_layer, to, err)
+			  : h->source->ops->blob(h->source, d, to, err);
 }
 
 static int find_document(
@@ -131,6 +149,8 @@ static int find_document(
 
 	if (r < 0)
 		return r;
+	if (h->sibling)
+		return sibling_document(h->sibling, digest, ret, err);
 	if (hash_equal(digest, &h->manifest.config.digest))
 		found = &h->config_text;
 	else if (hash_equal(digest, &h->docs.digest))
@@ -147,7 +167,7 @@ PUBLIC int imbrex_check(struct imbrex_store *s, const struct imbrex_check_opts *
 	struct imbrex_problem **ret, size_t *ret_n, struct imbrex_error *err)
 {
 	static const struct imbrex_check_opts none = { 0 };
-	struct helper h = { .opts = opts ? opts : &none };
+	struct helper h = { .store = s, .opts = opts ? opts : &none };
 	const struct repair_source source = {
 		.ctx = &h, .find_layer = find_layer, .blob = push_blob, .document = find_document
 	};
