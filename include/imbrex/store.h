@@ -28,9 +28,9 @@ struct imbrex_store;
 
 /* Zero means: as storage.conf and its environment say, the way podman reads them. */
 struct imbrex_store_opts {
-	const char *graphroot;   /* persistent data */
-	const char *runroot;     /* lost at reboot; NULL with graphroot set: the default */
-	const char *driver;      /* "overlay", "vfs"; NULL: configured, or by what is there */
+	const char *graphroot; /* persistent data */
+	const char *runroot;   /* lost at reboot; NULL with graphroot set: the default */
+	const char *driver; /* "overlay", "btrfs", "vfs"; NULL: configured, or by what is there */
 	const char *config_file; /* storage.conf to read in place of the default search */
 	const char *const
 		*storage_opts;  /* "key=value"s, NULL at the end; replace those configured */
@@ -59,6 +59,8 @@ IMBREX_API void imbrex_store_close(struct imbrex_store *s);
 IMBREX_API const char *imbrex_store_graphroot(const struct imbrex_store *s);
 IMBREX_API const char *imbrex_store_runroot(const struct imbrex_store *s);
 IMBREX_API const char *imbrex_store_driver(const struct imbrex_store *s);
+/* A mount of an unprivileged user is the layer's own directory, and so outlives his namespaces. */
+IMBREX_API bool imbrex_store_mounts_last(const struct imbrex_store *s);
 /* Which table of those that were last read is damaged, and how; what is whole of it was read.
  * NULL: none. The store's, until its next use. */
 IMBREX_API const char *imbrex_store_damage(struct imbrex_store *s);

@@ -10,11 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "driver/btrfs.h"
 #include "driver/overlay.h"
 #include "driver/vfs.h"
 #include "os/fd.h"
 
-const struct driver_ops *const driver_table[] = { &overlay_ops, &vfs_ops, NULL };
+const struct driver_ops *const driver_table[] = { &overlay_ops, &btrfs_ops, &vfs_ops, NULL };
 
 /* Names that a directory in a graphroot may have, in the order in which drivers are tried. */
 static const char *const known_names[] = { "overlay", "btrfs", "zfs", "vfs" };
@@ -90,6 +91,7 @@ static bool has_layers(const char *graphroot, const char *name)
 	AUTO_FREE char *path = format_text("%s/%s/%s", graphroot, name,
 		str_eq(name, "vfs")       ? "dir"
 		: str_eq(name, "overlay") ? "l"
+		: str_eq(name, "btrfs")   ? "subvolumes"
 					  : "");
 	DIR *dir = path ? opendir(path) : NULL;
 	const struct dirent *e;

@@ -137,11 +137,12 @@ struct driver_ops {
 	 * zfs).
 	 */
 	bool independent;
-	/*
-	 * What follows the layer's id in the path that mount() gives: "/merged", or "". NULL: the
-	 * path is the tree itself, ends with the id, and nothing is ever mounted there.
-	 */
+	/* What follows the layer's id in the path of a mount of it: "/merged", or "". NULL: nothing
+	 * is ever mounted. */
 	const char *mount_tail;
+	/* mount() gives the tree itself, "…/<id>", and mounts nothing; to a privileged caller it
+	 * may give a mount, where that can do what he asks for and a path cannot. */
+	bool in_place;
 
 	/* ENOTSUP when this kernel or file system cannot carry the driver (selection tries the
 	 * next). */
@@ -321,8 +322,8 @@ void driver_temp_root(const struct driver *d, char *ret, size_t len);
 
 /*
  * Choose and open a driver as containers/storage does: `name` ("" or NULL: by what lies in
- * graphroot, then by `priority`, then by what works here). Names: overlay (alias overlay2), vfs.
- * Errors EINVAL unknown name; ENOTSUP with the reason; EEXIST "several drivers" in graphroot.
+ * graphroot, then by `priority`, then by what works here). Names: overlay (alias overlay2), btrfs,
+ * vfs. Errors EINVAL unknown name; ENOTSUP with the reason; EEXIST "several drivers" in graphroot.
  */
 int driver_open(const char *name, const struct strv *priority, const struct driver_config *config,
 	struct driver **ret, struct imbrex_error *err) MUST_CHECK;

@@ -63,3 +63,73 @@ int option_bool(const char *name, const char *value, bool *ret, struct imbrex_er
 	}
 	return fail(err, IMBREX_EINVAL, "option %s: '%s' is neither true nor false", name, value);
 }
+
+/* Past the suffix: how far it shifts, or negative if it is none. */
+static int suffix_shift(const char *p)
+{
+	static const char letters[] = "kmgtp";
+	const char *at;
+	int shift = 0;
+
+	p += *p == ' ';
+	at = *p ? strchr(letters, tolower((unsigned char)*p)) : NULL;
+	if (at) {
+		shift = 10 * (int)(at - letters + 1);
+		p++;
+		p += *p == 'i' || *p == 'I';
+	}
+	p += *p == 'b' || *p == 'B';
+	return *p ? -1 : shift;
+}
+
+/* What comes after the point, times 2^shift; *p is moved to the first byte that is no digit. */
+static uint64_t fraction(const char **p, int shift)
+{
+	uint64_t scale = UINT64_C(1) << shift;
+	uint64_t value = 0;
+	uint64_t unit = 1;
+	size_t n;
+
+	/* Nine digits are more than a byte of anything that has a use. */
+	for (n = 0; isdigit((unsigned char)(*p)[0]); (*p)++, n++) {
+		if (n >= 9)
+			continue;
+		value = value * 10 + (uint64_t)((*p)[0] - '0');
+		unit *= 10;
+	}
+	/* Less than 2^30 each: what is lost is less than a byte for each unit of 2^30. */
+	return shift <= 30 ? value * scale / unit : (value << 30) / unit * (scale >> 30);
+}
+
+int option_bytes(const char *name, const char *value, uint64_t *ret, struct imbrex_error *err)
+{
+	const char *digits = value + strspn(value, "0123456789");
+	const char *tail = digits;
+	uint64_t bytes = 0;
+	const char *p;
+	int shift;
+
+	if (*tail == '.')
+		tail += 1 + strspn(tail + 1, "0123456789");
+	shift = suffix_shift(tail);
+	if (digits == value || tail == digits + 1 || shift < 0)
+		return fail(err, IMBREX_EINVAL,
+			"option %s: '%s' is not a size (10485760, 10m, 1.5G)", name, value);
+	for (p = value; p < digits; p++) {
+		if (__builtin_mul_overflow(bytes, UINT64_C(10), &bytes) ||
+			__builtin_add_overflow(bytes, (uint64_t)(*p - '0'), &bytes))
+			return fail(err, IMBREX_ELIMIT, "option %s: '%s' does not fit 63 bits",
+				name, value);
+	}
+	if (__builtin_mul_overflow(bytes, UINT64_C(1) << shift, &bytes))
+		bytes = UINT64_MAX;
+	if (*p == '.' && bytes <= INT64_MAX) {
+		p++;
+		bytes += fraction(&p, shift);
+	}
+	if (bytes > INT64_MAX)
+		return fail(
+			err, IMBREX_ELIMIT, "option %s: '%s' does not fit 63 bits", name, value);
+	*ret = bytes;
+	return 0;
+}

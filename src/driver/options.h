@@ -8,6 +8,7 @@
 #define DRIVER_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/macros.h"
 #include "imbrex/error.h"
@@ -29,5 +30,13 @@ int option_split(const char *text, const char *driver, struct driver_option *ret
 /* 1 t T TRUE true True, 0 f F FALSE false False. `name` is for the message. */
 int option_bool(
 	const char *name, const char *value, bool *ret, struct imbrex_error *err) MUST_CHECK;
+
+/*
+ * A number of bytes: "10G", "1.5 gib", "100". Suffixes k m g t p, of powers of 1,024, in either
+ * case, with or without "b" or "ib". `name` is for the message.
+ * Source docker/go-units, RAMInBytes
+ */
+int option_bytes(
+	const char *name, const char *value, uint64_t *ret, struct imbrex_error *err) MUST_CHECK;
 
 #endif

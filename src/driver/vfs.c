@@ -782,6 +782,7 @@ static int vfs_holds(struct driver *d, const char *id, const char *below, const 
 const struct driver_ops vfs_ops = {
 	.name = "vfs",
 	.independent = false,
+	.in_place = true,
 	.open = vfs_open,
 	.close = vfs_close,
 	.stage_new = vfs_stage_new,

@@ -31,6 +31,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "os/fd.h"
+#include "os/subvolume.h"
 
 /* Open directories at a time; each costs an fd and the C library's 32 KiB buffer. */
 #define FRAMES_OPEN 32
@@ -301,6 +302,14 @@ static int descend(struct remover *rm, const char *name)
 		return -ENOTDIR;
 	if (child < 0)
 		return child;
+	/* A subvolume goes at once, where we may; else it is emptied like any directory. */
+	if (subvolume_is(child)) {
+		if (subvolume_destroy(holder_fd(rm), name) == 0) {
+			(void)close_fd(child);
+			return -ENOENT;
+		}
+		(void)!subvolume_make_writable(child);
+	}
 	return add_frame(rm, child, name);
 }
 

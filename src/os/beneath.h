@@ -40,7 +40,8 @@ int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int *ret_fd,
  * rm -rf. `name` is relative to dirfd, without symbolic links on the way; what it names itself may
  * be anything. Never follows a link, never leaves the tree when directories in it are moved
  * meanwhile, needs bounded fds and no recursion at any depth, adds u+rwx to directories in its
- * way. Something that is not there is a success.
+ * way. A subvolume of btrfs goes as one, with those nested in it, where the kernel allows; mounts
+ * inside of it are detached by the kernel. Something that is not there is a success.
  *
  * Errors EBUSY at a mount point, or if others keep changing the tree; the message names the entry.
  */

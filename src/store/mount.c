@@ -181,13 +181,13 @@ static bool is_mounted(const struct imbrex_store *s, const struct mount_record *
 
 bool store_mount_is_real(const struct imbrex_store *s, const struct mount_record *m)
 {
-	return s->driver->ops->mount_tail ? is_mounted(s, m) : is_path_of(m, "");
+	/* Some drivers have nothing to mount: the path is the tree itself. */
+	return (s->driver->ops->in_place && is_path_of(m, "")) || is_mounted(s, m);
 }
 
-/* Some drivers have nothing to mount: the path is the tree itself. */
 static bool is_counted(const struct imbrex_store *s, const struct mount_record *m)
 {
-	return m && (!s->driver->ops->mount_tail || is_mounted(s, m));
+	return m && store_mount_is_real(s, m);
 }
 
 int store_mount_check_here(

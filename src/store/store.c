@@ -597,6 +597,11 @@ PUBLIC const char *imbrex_store_damage(struct imbrex_store *s)
 	return NULL;
 }
 
+PUBLIC bool imbrex_store_mounts_last(const struct imbrex_store *s)
+{
+	return s->driver->ops->in_place;
+}
+
 PUBLIC const char *imbrex_store_driver(const struct imbrex_store *s)
 {
 	return s->driver->ops->name;

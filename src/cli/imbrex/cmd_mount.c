@@ -90,8 +90,9 @@ static int run(struct cli *c, const void *args)
 		return cli_fail(c, &err);
 	if (!c->n_operands)
 		return list_mounts(c, store);
-	/* A mount of our own namespace would end with this command; a directory of vfs stays. */
-	if (c->in_userns && !str_eq(imbrex_store_driver(store), "vfs")) {
+	/* A mount of our own namespace would end with this command; a directory of vfs or btrfs
+	 * stays. */
+	if (c->in_userns && !imbrex_store_mounts_last(store)) {
 		r = fail(&err, IMBREX_EPERM,
 			"mount '%s': a mount of an unprivileged user ends with the command",
 			c->operands[0]);

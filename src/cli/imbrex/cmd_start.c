@@ -19,7 +19,7 @@ struct start_args {
 /*
  * A mount of an unprivileged user is seen in one user namespace only. A second one, over the same
  * writable layer, would be undefined (kernel: Documentation/filesystems/overlayfs.rst, "Sharing and
- * copying layers"). vfs mounts nothing.
+ * copying layers"). vfs and btrfs mount nothing.
  */
 static int check_not_in_use(const struct cli *c, struct imbrex_store *s,
 	const struct imbrex_container *ctr, struct imbrex_error *err)
@@ -27,7 +27,7 @@ static int check_not_in_use(const struct cli *c, struct imbrex_store *s,
 	const char *name = c->operands[0];
 	int r;
 
-	if (!c->in_userns || !ctr->mount_count || str_eq(imbrex_store_driver(s), "vfs"))
+	if (!c->in_userns || !ctr->mount_count || imbrex_store_mounts_last(s))
 		return 0;
 	r = fail(err, IMBREX_EBUSY,
 		"container '%s' is in use: an unprivileged user can run one program in it at a "

@@ -18,18 +18,18 @@ struct choice {
 	const char *priority; /* one name, or NULL for the default list */
 	const char *want;     /* driver, or NULL */
 	int status;
-	const char *message; /* %s is the graphroot */
+	const char *message; /* %s is the graphroot, * at the end whatever follows */
 };
 
 static const struct choice choices[] = {
 	{ { NULL }, "vfs", NULL, "vfs", 0, NULL },
 	{ { NULL }, "aufs", NULL, NULL, IMBREX_EINVAL, "there is no storage driver 'aufs'" },
 	{ { NULL }, "btrfs", NULL, NULL, IMBREX_ENOTSUP,
-		"storage driver 'btrfs' is not in this build" },
+		"the driver btrfs needs btrfs, and '%s' lies on *" },
 	{ { "zfs" }, NULL, NULL, NULL, IMBREX_ENOTSUP,
 		"storage driver 'zfs' is not in this build" },
 	{ { "btrfs" }, "", NULL, NULL, IMBREX_ENOTSUP,
-		"storage driver 'btrfs' is not in this build" },
+		"the driver btrfs needs btrfs, and '%s' lies on *" },
 	{ { "zfs", "btrfs" }, NULL, NULL, NULL, IMBREX_EEXIST,
 		"'%s' holds several storage drivers: btrfs, zfs" },
 	{ { "btrfs", "vfs" }, NULL, NULL, NULL, IMBREX_EEXIST,
@@ -70,6 +70,8 @@ static void the_driver_follows_name_content_and_priority(void **state)
 			(void)snprintf(want, sizeof(want), "%.*s%s%s",
 				mark ? (int)(mark - c->message) : (int)strlen(c->message),
 				c->message, mark ? dir : "", mark ? mark + 2 : "");
+			if (str_ends(want, "*") && strlen(err.message) >= strlen(want))
+				(void)snprintf(err.message + strlen(want) - 1, 2, "*");
 			assert_string_equal(err.message, want);
 		}
 		for (k = 0; k < 4; k++)

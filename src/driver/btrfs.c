@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The btrfs driver: where its layers lie, what it can be told, and the table of what it does.
+ *
+ *   stage_new: an empty subvolume 0555, or a snapshot of the parent's ─▶ entries change it in place
+ *   (whiteouts remove) ─▶ publish: rename to btrfs/subvolumes/<id>
+ *
+ * Mounting is a path, unless it is to be read-only. Source: docs/formats/btrfs-layer.md.
+ */
+#include "driver/btrfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/limits.h"
+#include "driver/options.h"
+#include "driver/where.h"
+#include "os/fd.h"
+#include "os/probe.h"
+#include "os/qgroup.h"
+#include "os/userns.h"
+
+int btrfs_check_id(const char *id, struct imbrex_error *err)
+{
+	size_t n = strlen(id);
+
+	if (n == 0 || n > LIMIT_ID_BYTES || id[0] == '.' || strchr(id, '/'))
+		return fail(err, IMBREX_EINVAL, "'%.128s' is not a layer id", id);
+	return 0;
+}
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+static int take_option(struct btrfs *b, const struct driver_option *opt, struct imbrex_error *err)
+{
+	if (str_eq(opt->key, "min_space"))
+		return option_bytes("btrfs.min_space", opt->value, &b->min_space_bytes, err);
+	if (str_eq(opt->key, "size"))
+		return option_bytes("btrfs.size", opt->value, &b->size_bytes, err);
+	if (str_eq(opt->key, "mountopt"))
+		return fail(err, IMBREX_ENOTSUP, "the driver btrfs has no mount options");
+	return fail(err, IMBREX_EINVAL, "unknown option 'btrfs.%s'", opt->key);
+}
+
+static int parse_options(struct btrfs *b, struct imbrex_error *err)
+{
+	const struct strv *options = b->config.options;
+	size_t i;
+	int r;
+
+	for (i = 0; options && i < options->n; i++) {
+		struct driver_option opt;
+
+		r = option_split(options->items[i], "btrfs", &opt, err);
+		if (r > 0)
+			r = take_option(b, &opt, err);
+		if (r < 0)
+			return r;
+	}
+	if (b->size_bytes && b->size_bytes < b->min_space_bytes)
+		return fail(err, IMBREX_EINVAL,
+			"option btrfs.size: %" PRIu64
+			" bytes are less than btrfs.min_space, %" PRIu64,
+			b->size_bytes, b->min_space_bytes);
+	return 0;
+}
+
+static int check_file_system(struct btrfs *b, int graph, struct imbrex_error *err)
+{
+	uint32_t magic;
+	int r;
+
+	r = fs_magic(graph, &magic);
+	if (r < 0)
+		return fail_code(err, r, "file system of '%s'", b->config.graphroot);
+	if (magic != FS_MAGIC_BTRFS)
+		return fail(err, IMBREX_ENOTSUP,
+			"the driver btrfs needs btrfs, and '%s' lies on %s", b->config.graphroot,
+			fs_name(magic));
+	if (b->config.imagestore)
+		return fail(err, IMBREX_ENOTSUP,
+			"the driver btrfs keeps all layers in one place: it has no 'imagestore'");
+	return 0;
+}
+
+/* A link in place of one of these directories is somebody's trap, not ours. */
+static int open_home(struct btrfs *b, int dirfd, const char *name, const char *path, int *ret,
+	struct imbrex_error *err)
+{
+	if (!b->config.read_only && mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+		return fail_errno(err, "create '%s'", path);
+	*ret = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*ret >= 0 || (errno == ENOENT && b->config.read_only))
+		return 0;
+	if (errno == ELOOP || errno == ENOTDIR)
+		return fail(err, IMBREX_EFORMAT, "'%s' is not a directory", path);
+	return fail_errno(err, "open '%s'", path);
+}
+
+static int setup(struct btrfs *b, struct imbrex_error *err)
+{
+	AUTO_FREE char *home = format_text("%s/btrfs", b->config.graphroot);
+	AUTO_CLOSE int graph = -EBADF;
+	int r;
+
+	b->path = format_text("%s/btrfs/subvolumes", b->config.graphroot);
+	if (!home || !b->path)
+		return fail_nomem(err);
+	graph = open_root_dir_at(AT_FDCWD, b->config.graphroot, err);
+	if (graph < 0)
+		return graph;
+	r = check_file_system(b, graph, err);
+	if (r == 0)
+		r = parse_options(b, err);
+	if (r == 0)
+		r = open_home(b, graph, "btrfs", home, &b->home, err);
+	return r < 0 || b->home < 0
+		       ? r
+		       : open_home(b, b->home, "subvolumes", b->path, &b->subvolumes, err);
+}
+
+void btrfs_stop_reading(struct btrfs *b)
+{
+	free(take_ptr(b->reading));
+	b->reading_fd = close_fd(b->reading_fd);
+}
+
+static void btrfs_close(struct driver *d)
+{
+	struct btrfs *b = btrfs_of(d);
+
+	btrfs_stop_reading(b);
+	(void)close_fd(b->subvolumes);
+	(void)close_fd(b->home);
+	free(b->path);
+	free(b);
+}
+
+static int btrfs_open(
+	const struct driver_config *config, struct driver **ret, struct imbrex_error *err)
+{
+	struct btrfs *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return fail_nomem(err);
+	b->base.ops = &btrfs_ops;
+	b->config = *config;
+	b->home = b->subvolumes = b->reading_fd = -EBADF;
+	b->in_userns = config->rootless || !in_initial_userns();
+	r = setup(b, err);
+	if (r < 0) {
+		btrfs_close(&b->base);
+		return r;
+	}
+	*ret = &b->base;
+	return 0;
+}
+
+/* ---- what there is --------------------------------------------------------------------------- */
+
+int btrfs_open_layer(struct btrfs *b, const char *id, char **ret_path, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	int r = btrfs_check_id(id, err);
+
+	if (r < 0)
+		return r;
+	if (b->subvolumes >= 0)
+		fd = openat(b->subvolumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (b->subvolumes < 0 || (fd < 0 && errno == ENOENT))
+		return fail(err, IMBREX_ENOENT, "layer %s: no directory in '%s'", id, b->path);
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return fail(err, IMBREX_EFORMAT, "layer %s: '%s/%s' is not a directory", id,
+			b->path, id);
+	if (fd < 0)
+		return fail_errno(err, "layer %s: open '%s/%s'", id, b->path, id);
+	if (ret_path) {
+		*ret_path = format_text("%s/%s", b->path, id);
+		if (!*ret_path)
+			return fail_nomem(err);
+	}
+	return take_fd(fd);
+}
+
+static int btrfs_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	struct btrfs *b = btrfs_of(d);
+	const struct dirent *e;
+	DIR *dir;
+	int fd;
+	int r = 0;
+
+	if (b->subvolumes < 0)
+		return 0;
+	fd = openat(b->subvolumes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		(void)close_fd(fd);
+		return fail_errno(err, "read '%s'", b->path);
+	}
+	while (r == 0 && (e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.' && is_dir_at(b->subvolumes, e->d_name))
+			r = strv_add(ret, e->d_name);
+	(void)closedir(dir);
+	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static bool btrfs_exists(struct driver *d, const char *id)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	struct imbrex_error ignored;
+
+	fd = btrfs_open_layer(btrfs_of(d), id, NULL, &ignored);
+	return fd >= 0;
+}
+
+static int btrfs_sync_homes(struct driver *d, struct imbrex_error *err)
+{
+	struct btrfs *b = btrfs_of(d);
+	int r = b->config.read_only ? 0 : sync_dir(b->subvolumes);
+
+	return r < 0 ? fail_code(err, r, "sync '%s'", b->path) : 0;
+}
+
+/* ---- what is wrong --------------------------------------------------------------------------- */
+
+static int btrfs_check(struct driver *d, const char *id, const char *parent_id,
+	driver_problem_fn fn, void *ctx, struct imbrex_error *err)
+{
+	struct btrfs *b = btrfs_of(d);
+	struct imbrex_error why = { 0 };
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	fd = btrfs_open_layer(b, id, NULL, &why);
+	if (fd < 0)
+		return fn(ctx,
+			&(struct driver_problem){
+				.kind = DRIVER_PROBLEM_ABSENT, .text = why.message },
+			err);
+	r = btrfs_limit_is_junk(b, id, err);
+	if (r <= 0)
+		return r;
+	return fn(ctx,
+		&(struct driver_problem){ .kind = DRIVER_PROBLEM_DIRECTORY,
+			.text = "its quota file says no number of bytes: no limit is set" },
+		err);
+}
+
+static int btrfs_repair(
+	struct driver *d, const char *id, const char *parent_id, struct imbrex_error *err)
+{
+	struct btrfs *b = btrfs_of(d);
+	AUTO_CLOSE int fd = btrfs_open_layer(b, id, NULL, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = btrfs_limit_is_junk(b, id, err);
+	return r <= 0 ? r : btrfs_limit_record(b, id, 0, /* sync= */ true, err);
+}
+
+static int btrfs_garbage(
+	struct driver *d, bool collect, driver_problem_fn fn, void *ctx, struct imbrex_error *err)
+{
+	return btrfs_limit_garbage(btrfs_of(d), collect, fn, ctx, err);
+}
+
+/* ---- facts ----------------------------------------------------------------------------------- */
+
+static int btrfs_status(struct driver *d, struct strv *ret, struct imbrex_error *err)
+{
+	static const char *const words[] = {
+		[QUOTA_OFF] = "off", [QUOTA_FULL] = "full", [QUOTA_SIMPLE] = "simple"
+	};
+	struct btrfs *b = btrfs_of(d);
+	enum quota_kind kind;
+	int r;
+
+	/* podman's two lines; there is no library behind ours. */
+	r = strv_add(ret, "Build Version=Btrfs, by the kernel's calls");
+	if (r == 0)
+		r = strv_add(ret, "Library Version=none");
+	if (r == 0)
+		r = strv_addf(ret, "Quota Groups=%s",
+			b->home >= 0 && quota_read(b->home, &kind) == 0 ? words[kind] : "unknown");
+	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static int btrfs_metadata(
+	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err)
+{
+	return btrfs_check_id(id, err);
+}
+
+static int btrfs_locate(
+	struct driver *d, const char *path, struct driver_place *ret, struct imbrex_error *err)
+{
+	struct btrfs *b = btrfs_of(d);
+	char dir[NAME_MAX + 1];
+	char id[NAME_MAX + 1];
+
+	if (!path_word(&path, dir, sizeof(dir)))
+		return place_set(ret, "", "directory", "", err);
+	if (str_eq(dir, "tempdirs"))
+		return place_set(ret, "", "temporary", "", err);
+	if ((!str_eq(dir, "subvolumes") && !str_eq(dir, "quotas")) ||
+		!path_word(&path, id, sizeof(id)) || btrfs_check_id(id, NULL) < 0 ||
+		!is_dir_at(b->subvolumes, id))
+		return place_set(ret, "", "other", "", err);
+	if (str_eq(dir, "quotas"))
+		return place_set(ret, id, "record", "", err);
+	return place_set(ret, id, "content", *path ? path : "/", err);
+}
+
+/* Owners are on disk as a container sees them: podman, which shares the store, shifts none here. */
+static bool btrfs_shifts(struct driver *d, const struct id_maps *maps)
+{
+	return false;
+}
+
+const struct driver_ops btrfs_ops = {
+	.name = "btrfs",
+	.independent = false,
+	.mount_tail = "/merged",
+	.in_place = true,
+	.open = btrfs_open,
+	.close = btrfs_close,
+	.create = btrfs_create,
+	.stage_new = btrfs_stage_new,
+	.stage_copy = btrfs_stage_copy,
+	.stage_entries = btrfs_stage_entries,
+	.stage_seal = btrfs_stage_seal,
+	.stage_map = btrfs_stage_map,
+	.stage_rebase = btrfs_stage_rebase,
+	.stage_publish = btrfs_stage_publish,
+	.stage_replace = btrfs_stage_replace,
+	.stage_free = btrfs_stage_free,
+	.remove = btrfs_remove,
+	.shifts = btrfs_shifts,
+	.mount = btrfs_mount,
+	.unmount = btrfs_unmount,
+	.open_file = btrfs_open_file,
+	.open_tree = btrfs_open_tree,
+	.diff = btrfs_diff,
+	.changes = btrfs_changes,
+	.diff_size = btrfs_diff_size,
+	.list = btrfs_list,
+	.exists = btrfs_exists,
+	.sync_homes = btrfs_sync_homes,
+	.check = btrfs_check,
+	.repair = btrfs_repair,
+	.garbage = btrfs_garbage,
+	.tree_open = btrfs_tree_open,
+	.tree_close = btrfs_tree_close,
+	.status = btrfs_status,
+	.locate = btrfs_locate,
+	.holds = btrfs_holds,
+	.metadata = btrfs_metadata,
+};
