@@ -97,7 +97,8 @@ IMBREX_API int imbrex_inspect(struct imbrex_store *s, const char *object, char *
 	struct imbrex_error *err) __attribute__((warn_unused_result));
 
 struct imbrex_df {
-	size_t n_images, n_containers, n_layers;
+	size_t n_images, n_containers;
+	size_t n_layers;           /* but those that containers write to */
 	int64_t layers_bytes;      /* disk use of all image layers */
 	int64_t containers_bytes;  /* disk use of all containers' layers */
 	int64_t reclaimable_bytes; /* image layers that no container needs */

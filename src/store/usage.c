@@ -170,7 +170,6 @@ PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbre
 		return r;
 	df.n_images = table_count(&s->images.t);
 	df.n_containers = table_count(&s->containers.t);
-	df.n_layers = table_count(&s->layers.t);
 	for (i = table_next(&s->layers.t, -1); i >= 0; i = table_next(&s->layers.t, i)) {
 		const struct use *u = &uses[i];
 
@@ -178,6 +177,7 @@ PUBLIC int imbrex_df(struct imbrex_store *s, struct imbrex_df *ret, struct imbre
 			df.containers_bytes = sum(df.containers_bytes, u->bytes);
 			continue;
 		}
+		df.n_layers++;
 		df.layers_bytes = sum(df.layers_bytes, u->bytes);
 		if (!u->n_containers)
 			df.reclaimable_bytes = sum(df.reclaimable_bytes, u->bytes);

@@ -427,6 +427,10 @@ class Listings(Store):
         df = self.records("df")
         self.assertEqual((df["images"], df["layers"], df["containers"]), (1, 2, 0))
         self.assertIn("image layers", self.ok("df"))
+        box = self.ok("create", "one").strip()
+        df = self.records("df")
+        self.assertEqual((df["images"], df["layers"], df["containers"]), (1, 2, 1))
+        self.ok("rm", box)
         self.assertEqual(self.records("info")["Graph Root"], self.store + "/root")
         self.assertEqual(self.records("gc", "--dry-run"), [])
 
