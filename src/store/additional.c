@@ -121,9 +121,11 @@ static int add_list(struct imbrex_store *s, const char *list, struct imbrex_erro
 /* What was in the store before it had a second root for images. The layers are our own. */
 static int add_first_root(struct imbrex_store *s, struct imbrex_error *err)
 {
-	struct table_home home = {
-		.path = s->config.graphroot, .driver = s->driver->ops->name, .read_only = true
-	};
+	struct table_home home = { .path = s->config.graphroot,
+		.driver = s->driver->ops->name,
+		.read_only = s->read_only,
+		.run_fd = s->runfd,
+		.run_read_only = s->read_only };
 	struct additional_store *a = append(s);
 	int r;
 
@@ -141,6 +143,7 @@ static int add_first_root(struct imbrex_store *s, struct imbrex_error *err)
 		done(a);
 	else
 		s->n_additional++;
+	s->has_first_root = r == 0;
 	return r;
 }
 
@@ -174,4 +177,5 @@ void store_additional_close(struct imbrex_store *s)
 		done(&s->additional[i]);
 	free(take_ptr(s->additional));
 	s->n_additional = 0;
+	s->has_first_root = false;
 }

@@ -48,7 +48,7 @@ static int forget_copy(struct imbrex_store *s, const char *id, struct imbrex_err
 		while ((at = strv_find(&ids, id)) >= 0)
 			strv_remove(&ids, (size_t)at);
 		object_changed(&f);
-		r = record_set_list(&s->images.t, f.index, IMAGE_MAPPED_LAYERS, &ids, err);
+		r = record_set_list(&f.t->t, f.index, IMAGE_MAPPED_LAYERS, &ids, err);
 		if (r < 0)
 			return r;
 	}
@@ -124,7 +124,7 @@ static int delete_found(struct imbrex_store *s, const struct object *o,
 {
 	int r;
 
-	r = store_check_own(&o->at, err);
+	r = removal_check_own(s, &o->at, err);
 	if (r == 0)
 		r = o->kind == IMBREX_KIND_LAYER   ? delete_layer(s, &o->at, opts, layers, err)
 		    : o->kind == IMBREX_KIND_IMAGE ? delete_image(s, &o->at, opts, layers, err)

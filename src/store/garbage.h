@@ -14,6 +14,7 @@
 
 struct garbage_opts {
 	bool collect;        /* remove it, into the trash: needs all tables held exclusively */
+	bool indexes;        /* also indexes in the run root, which are no damage */
 	int64_t max_age_sec; /* of layers that nobody needs, as in struct imbrex_check_opts */
 };
 

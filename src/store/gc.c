@@ -26,6 +26,7 @@
 #include "os/fd.h"
 #include "os/lock.h"
 #include "store/garbage.h"
+#include "store/index_file.h"
 #include "store/layer.h"
 
 /* Longer than any pull takes. */
@@ -377,7 +378,7 @@ static bool is_needed_image(struct garbage *g, const struct store_table *t, cons
 	struct table *containers = &g->s->containers.t;
 	ptrdiff_t i;
 
-	if (t != &g->s->images)
+	if (t != &g->s->images && t != store_first_root(g->s))
 		return false;
 	for (i = table_next(containers, -1); i >= 0; i = table_next(containers, i)) {
 		if (record_is(table_at(containers, (size_t)i), CONTAINER_IMAGE, id))
@@ -569,6 +570,53 @@ static int dead_tempdirs(struct garbage *g, struct imbrex_error *err)
 	return r < 0 ? r : dead_in_root(g, layers_tmp, err);
 }
 
+/* ---- indexes --------------------------------------------------------------------------- */
+
+static int own_indexes(struct imbrex_store *s, struct strv *ret)
+{
+	const struct record_type *const types[] = { &layer_records, &image_records,
+		&container_records };
+	struct store_table *t;
+	size_t i, n;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_LEN(types); i++) {
+		for (n = 0; r == 0 && (t = store_tables(s, types[i], n)); n++) {
+			if (t->index_name)
+				r = strv_add(ret, t->index_name);
+		}
+	}
+	return r;
+}
+
+static int stray_indexes(struct garbage *g, struct imbrex_error *err)
+{
+	AUTO_STRV own = { 0 };
+	AUTO_STRV names = { 0 };
+	size_t i;
+	int r;
+
+	if (!g->opts->indexes || g->s->runfd < 0)
+		return 0;
+	if (own_indexes(g->s, &own) < 0 || index_file_strays(g->s->runfd, &own, &names) < 0)
+		return fail_nomem(err);
+	for (i = 0, r = 0; r == 0 && i < names.n; i++) {
+		AUTO_FREE char *object = format_text("file " INDEX_DIR "/%s", names.items[i]);
+		const struct finding what = leftover(object);
+		struct imbrex_error why = { 0 };
+		int e = 0;
+
+		if (!object)
+			return fail_nomem(err);
+		if (g->opts->collect)
+			e = index_file_remove(g->s->runfd, names.items[i]);
+		if (e < 0)
+			e = fail_code(&why, e, "remove it");
+		r = tell(g, &what, e, &why, err, "an index in the run root that no table needs");
+	}
+	return r;
+}
+
 /* ---- all of it ------------------------------------------------------------------------- */
 
 static int find_all(struct garbage *g, struct imbrex_error *err)
@@ -578,7 +626,8 @@ static int find_all(struct garbage *g, struct imbrex_error *err)
 	int r;
 
 	r = dead_tempdirs(g, err);
-	if (r == 0 && !is_suspect(&s->layers) && !is_suspect(&s->images))
+	if (r == 0 && !is_suspect(&s->layers) && !is_suspect(&s->images) &&
+		!(s->has_first_root && is_suspect(&s->additional[0].images)))
 		r = abandoned_layers(g, err);
 	if (r == 0)
 		r = driver_orphans(g, err);
@@ -591,7 +640,11 @@ static int find_all(struct garbage *g, struct imbrex_error *err)
 		r = table_orphans(g, &s->images, err);
 	if (r == 0)
 		r = table_orphans(g, &s->containers, err);
-	return r < 0 ? r : partial_blobs(g, err);
+	if (r == 0 && store_first_root(s))
+		r = table_orphans(g, store_first_root(s), err);
+	if (r == 0)
+		r = partial_blobs(g, err);
+	return r < 0 ? r : stray_indexes(g, err);
 }
 
 int garbage_find(struct imbrex_store *s, const struct garbage_opts *opts, struct findings *ret,
@@ -629,7 +682,7 @@ static int lines_of(const struct findings *found, struct strv *ret)
 
 PUBLIC int imbrex_gc(struct imbrex_store *s, bool dry_run, char ***ret, struct imbrex_error *err)
 {
-	const struct garbage_opts opts = { .collect = !dry_run };
+	const struct garbage_opts opts = { .collect = !dry_run, .indexes = true };
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_FINDINGS found = { 0 };
 	AUTO_STRV lines = { 0 };

@@ -9,6 +9,7 @@
  */
 #include "store/index_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "os/atomic.h"
+#include "os/clock.h"
 #include "os/fd.h"
 
 #define INDEX_MAGIC   0x7865646e69627869ull /* "ixbindex", on a little endian machine */
@@ -240,4 +242,74 @@ int index_file_save(int dirfd, const char *name, const char *kind, const struct 
 	/* Replacing a name makes ext4 write the new file out at once; making one does not. */
 	(void)unlinkat(fd, name, 0);
 	return atomic_file_commit(&f, 0600, ATOMIC_VOLATILE, NULL, NULL) < 0 ? -EIO : 0;
+}
+
+/* ---- strays ---------------------------------------------------------------------------- */
+
+#define STRAY_AGE_SEC     (7 * 24 * 60 * 60)
+#define TEMPORARY_AGE_SEC (24 * 60 * 60)
+
+/* Of a boot that is over, or no index at all. */
+static bool is_of_another_boot(int dirfd, const char *name, const struct index_stamp *now)
+{
+	AUTO_CLOSE int fd =
+		openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct index_head head;
+	size_t n;
+
+	if (fd < 0)
+		return false;
+	if (pread_all(fd, &head, sizeof(head), 0, &n) < 0)
+		return false;
+	return n < sizeof(head) || head.magic != INDEX_MAGIC ||
+	       memcmp(head.stamp.boot, now->boot, sizeof(now->boot)) != 0;
+}
+
+static bool is_stray(int dirfd, const char *name, const struct index_stamp *now)
+{
+	struct timespec clock;
+	struct stat st;
+	int64_t age;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	now_realtime(&clock);
+	age = clock.tv_sec - st.st_mtim.tv_sec;
+	if (str_after(name, ".tmp-"))
+		return age > TEMPORARY_AGE_SEC;
+	return age > STRAY_AGE_SEC || is_of_another_boot(dirfd, name, now);
+}
+
+int index_file_strays(int dirfd, const struct strv *own, struct strv *ret)
+{
+	static const struct lock_token none = { .len = 0 };
+	int fd = open_dir_at(dirfd, INDEX_DIR, NULL);
+	struct index_stamp now;
+	const struct dirent *e;
+	DIR *dir;
+	int r;
+
+	if (fd < 0)
+		return 0;
+	dir = fdopendir(fd);
+	if (!dir) {
+		(void)close_fd(fd);
+		return -ENOMEM;
+	}
+	r = index_stamp_init(&now, &none);
+	while (r == 0 && (e = readdir(dir))) {
+		if (!strv_has(own, e->d_name) && is_stray(fd, e->d_name, &now))
+			r = strv_add(ret, e->d_name);
+	}
+	(void)closedir(dir);
+	return r;
+}
+
+int index_file_remove(int dirfd, const char *name)
+{
+	AUTO_CLOSE int fd = open_dir_at(dirfd, INDEX_DIR, NULL);
+
+	if (fd < 0)
+		return fd == IMBREX_ENOENT ? 0 : -EACCES;
+	return unlinkat(fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }

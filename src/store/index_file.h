@@ -15,6 +15,7 @@
 
 #include <sys/stat.h>
 
+#include "base/strv.h"
 #include "os/lock.h"
 #include "store/index.h"
 
@@ -63,5 +64,14 @@ int index_adopt(void *map, size_t bytes, const char *kind, const struct index_st
 #define INDEX_DIR "imbrex/index"
 int index_file_save(int dirfd, const char *name, const char *kind, const struct index_stamp *stamp,
 	const struct index *x, const uint32_t *at) MUST_CHECK;
+
+/*
+ * Names below INDEX_DIR of what no table needs, appended to `ret`: indexes of another boot, those
+ * that were not written anew for a week (of a store that is gone, or that nobody changes), and what
+ * a writer that died has left for a day. None of `own`, whatever its age: these are replaced.
+ * Losing one that was needed costs a parse.
+ */
+int index_file_strays(int dirfd, const struct strv *own, struct strv *ret) MUST_CHECK;
+int index_file_remove(int dirfd, const char *name) MUST_CHECK;
 
 #endif

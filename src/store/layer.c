@@ -220,10 +220,9 @@ size_t layer_count_children(struct imbrex_store *s, const char *id)
 		       : n;
 }
 
-bool layer_image(
-	struct imbrex_store *s, const char *id, const char *but, bool mapped, struct found *ret)
+static bool image_in(
+	struct store_table *t, const char *id, const char *but, bool mapped, struct found *ret)
 {
-	struct store_table *t = &s->images;
 	const size_t len = strlen(id);
 	ptrdiff_t i;
 
@@ -240,6 +239,13 @@ bool layer_image(
 		return true;
 	}
 	return false;
+}
+
+bool layer_image(
+	struct imbrex_store *s, const char *id, const char *but, bool mapped, struct found *ret)
+{
+	return image_in(&s->images, id, but, mapped, ret) ||
+	       (s->has_first_root && image_in(&s->additional[0].images, id, but, mapped, ret));
 }
 
 bool layer_is_used_beside(struct imbrex_store *s, const char *id, const char *but)

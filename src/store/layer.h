@@ -34,8 +34,8 @@ static inline bool layer_has_children(struct imbrex_store *s, const char *id)
 {
 	return layer_child(s, id, NULL);
 }
-/* An image of our own, other than `but` (an id; NULL: any), whose top layer it is, or (`mapped`)
- * that has it as a copy of its top layer. ret may be NULL. Needs images. */
+/* An image of our own (of either root), other than `but` (an id; NULL: any), whose top layer it is,
+ * or (`mapped`) that has it as a copy of its top layer. ret may be NULL. Needs images. */
 bool layer_image(
 	struct imbrex_store *s, const char *id, const char *but, bool mapped, struct found *ret);
 /* An image, other than `but`, or a container of our own names it. Needs images and containers. */

@@ -93,21 +93,42 @@ int removal_plan(struct imbrex_store *s, const struct found *image, struct strv 
 	return r;
 }
 
+int removal_check_own(struct imbrex_store *s, const struct found *f, struct imbrex_error *err)
+{
+	return f->t == store_first_root(s) ? 0 : store_check_own(f, err);
+}
+
+static int drop_record(struct store_table *t, const char *id, struct imbrex_error *err)
+{
+	ptrdiff_t at = table_find_id(&t->t, id, strlen(id));
+	int r = 0;
+
+	if (at < 0)
+		return 0;
+	if (object_id_is_safe(id))
+		r = store_drop(t, id, err);
+	if (r < 0)
+		return r;
+	t->dirty[table_at(&t->t, (size_t)at)->place] = true;
+	table_remove(&t->t, (size_t)at);
+	return 0;
+}
+
 int removal_drop(struct imbrex_store *s, const struct found *image, const struct strv *layers,
 	struct imbrex_error *err)
 {
 	AUTO_FREE char *id = record_text(found_record(image), IMAGE_ID);
 	size_t i;
-	int r = 0;
+	int r;
 
 	if (!id)
 		return fail_nomem(err);
-	if (object_id_is_safe(id))
-		r = store_drop(&s->images, id, err);
+	/* In both roots: one that only the other had would come to light again. */
+	r = drop_record(&s->images, id, err);
+	if (r == 0 && store_first_root(s))
+		r = drop_record(store_first_root(s), id, err);
 	if (r < 0)
 		return r;
-	object_changed(image);
-	table_remove(&s->images.t, image->index);
 	for (i = 0; i < layers->n; i++) {
 		r = container_unmount_layer(s, layers->items[i], err);
 		if (r == 0)
@@ -120,9 +141,11 @@ int removal_drop(struct imbrex_store *s, const struct found *image, const struct
 
 int removal_save(struct imbrex_store *s, struct imbrex_error *err)
 {
-	struct store_table *const tables[] = { &s->containers, &s->images, &s->layers };
+	struct store_table *first = store_first_root(s);
+	struct store_table *const tables[] = { &s->containers, &s->images,
+		first ? first : &s->layers, &s->layers };
 
-	return store_save_all(s, tables, ARRAY_LEN(tables), err);
+	return store_save_all(s, tables, first ? 4 : 3, err);
 }
 
 /* ---- by a person --------------------------------------------------------------------------- */
@@ -196,15 +219,18 @@ PUBLIC int imbrex_image_remove(struct imbrex_store *s, const char *image, bool f
 	if (r == 0)
 		r = store_find_image(s, image, &f, err);
 	if (r == 0)
-		r = store_check_own(&f, err);
+		r = removal_check_own(s, &f, err);
 	if (r < 0)
 		return r;
 	id = record_text(found_record(&f), IMAGE_ID);
 	if (!id || record_list(found_record(&f), IMAGE_NAMES, &names) < 0)
 		return fail_nomem(err);
-	if (names.n > 1 && strncmp(id, image, strlen(image)) != 0)
-		r = remove_name(s, &f, image, &removed, err);
-	else
+	if (names.n > 1 && strncmp(id, image, strlen(image)) != 0) {
+		/* Names are changed in our own table. */
+		r = f.read_only ? image_adopt(s, &f, err) : 0;
+		if (r == 0)
+			r = remove_name(s, &f, image, &removed, err);
+	} else
 		r = remove_whole(s, &f, id, force, &removed, err);
 	if (r < 0)
 		return r;

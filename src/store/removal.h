@@ -14,7 +14,11 @@ int removal_clear_containers(
 /* Layers that nobody needs when the image is gone: copies of its top layer, then from the top layer
  * down. Leaf tier. */
 int removal_plan(struct imbrex_store *s, const struct found *image, struct strv *ret) MUST_CHECK;
-/* Its record, then these layers, unmounted. */
+/* EPERM unless it may be removed: it is our own, or an image of our graph root that lies there
+ * since before a second root took the images. */
+int removal_check_own(
+	struct imbrex_store *s, const struct found *f, struct imbrex_error *err) MUST_CHECK;
+/* Its record, in both roots, then these layers, unmounted. */
 int removal_drop(struct imbrex_store *s, const struct found *image, const struct strv *layers,
 	struct imbrex_error *err) MUST_CHECK;
 /* What names something goes first: a crash leaves layers without an image or a container, never the

@@ -105,8 +105,13 @@ static int drop_all(struct store_table *t, struct imbrex_error *err)
 
 PUBLIC int imbrex_store_wipe(struct imbrex_store *s, struct imbrex_error *err)
 {
+	struct store_table *first = store_first_root(s);
+	struct store_table *const tables[] = { &s->containers, &s->images,
+		first ? first : &s->layers, &s->layers };
+	const size_t n = first ? 4 : 3;
 	AUTO_HOLD hold = HOLD_NONE;
 	AUTO_STRV mounted = { 0 };
+	size_t i;
 	int r;
 
 	r = store_hold(s, HOLD_GRAPH | HOLD_WRITE_ALL, &hold, err);
@@ -114,15 +119,8 @@ PUBLIC int imbrex_store_wipe(struct imbrex_store *s, struct imbrex_error *err)
 		r = list_mounted(s, &mounted, err);
 	if (r == 0)
 		r = unmount_all(s, &mounted, err);
-	if (r == 0)
-		r = drop_all(&s->containers, err);
-	if (r == 0)
-		r = drop_all(&s->images, err);
-	if (r == 0)
-		r = drop_all(&s->layers, err);
+	for (i = 0; r == 0 && i < n; i++)
+		r = drop_all(tables[i], err);
 	/* Records that name something go first. */
-	return r < 0 ? r
-		     : store_save_all(s,
-			       (struct store_table *[]){ &s->containers, &s->images, &s->layers },
-			       3, err);
+	return r < 0 ? r : store_save_all(s, tables, n, err);
 }

@@ -193,15 +193,16 @@ int store_fail_read_only(const struct imbrex_store *s, struct imbrex_error *err)
 	return hint(err, r, "mount it read-write, or name another store with --root");
 }
 
-static int hold_additional(
-	struct imbrex_store *s, const struct record_type *type, struct imbrex_error *err)
+static int hold_additional(struct imbrex_store *s, const struct record_type *type, bool write,
+	struct imbrex_error *err)
 {
 	struct store_table *t;
 	size_t n;
 	int r = 0;
 
 	for (n = 1; r == 0 && (t = store_tables(s, type, n)); n++) {
-		r = hold_table(t, LOCK_SHARED, err);
+		r = hold_table(
+			t, write && t == store_first_root(s) ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
 		if (r < 0)
 			r = wrap(err, r, "additional image store '%s'", s->additional[n - 1].root);
 	}
@@ -222,12 +223,12 @@ static int hold_all(struct imbrex_store *s, unsigned int bits, struct imbrex_err
 	if (r == 0 && (bits & HOLD_LAYERS_W) && !table_damage(&s->layers, NULL))
 		r = drop_incomplete(s, err);
 	if (r == 0 && (bits & (HOLD_LAYERS | HOLD_LAYERS_W)))
-		r = hold_additional(s, &layer_records, err);
+		r = hold_additional(s, &layer_records, false, err);
 	if (r == 0 && (bits & (HOLD_IMAGES | HOLD_IMAGES_W)))
 		r = hold_table(
 			&s->images, bits & HOLD_IMAGES_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
 	if (r == 0 && (bits & (HOLD_IMAGES | HOLD_IMAGES_W)))
-		r = hold_additional(s, &image_records, err);
+		r = hold_additional(s, &image_records, bits & HOLD_IMAGES_W, err);
 	if (r == 0 && (bits & (HOLD_CONTAINERS | HOLD_CONTAINERS_W)))
 		r = hold_table(&s->containers,
 			bits & HOLD_CONTAINERS_W ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
@@ -256,6 +257,8 @@ static int prove_all(struct imbrex_store *s, struct imbrex_error *err)
 
 	if (r == 0)
 		r = table_prove(&s->images.t, err);
+	if (r == 0 && store_first_root(s))
+		r = table_prove(&store_first_root(s)->t, err);
 	return r < 0 ? r : table_prove(&s->containers.t, err);
 }
 

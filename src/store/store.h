@@ -68,7 +68,9 @@ struct store_table {
 #endif
 
 /* A store that is only read: another graph root that has images, and layers for ours to stand on.
- * Nothing of it is ever written, lock files included. */
+ * Nothing of it is ever written, lock files included. The first one may be our own graph root,
+ * whose images are not added to any more once a second root takes them (first_root), but removed.
+ */
 struct additional_store {
 	char *root; /* owned; absolute */
 	int fd;     /* owned; the root */
@@ -109,6 +111,7 @@ struct imbrex_store {
 	struct additional_store
 		*additional; /* owned array; in the order in which they are searched */
 	size_t n_additional;
+	bool has_first_root;         /* additional[0] is our own graph root */
 	char *run_layers_dir;        /* owned; "overlay-layers" below runroot */
 	struct mount_record *mounts; /* owned; valid while layers are held */
 	size_t n_mounts;
@@ -120,6 +123,13 @@ struct imbrex_store {
 	struct tempdir *run_trash;       /* of directories below the run root */
 	char *damage;                    /* owned; what imbrex_store_damage() last said */
 };
+
+/* Images of our own graph root under a second root for images; NULL: there is no second root, or
+ * the store is only read. Held as images are. */
+static inline struct store_table *store_first_root(struct imbrex_store *s)
+{
+	return s->has_first_root && !s->read_only ? &s->additional[0].images : NULL;
+}
 
 enum hold_bits {
 	HOLD_GRAPH = 1 << 0,

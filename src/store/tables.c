@@ -286,7 +286,7 @@ int store_table_refresh(struct store_table *t, struct imbrex_error *err)
 }
 
 /* Up to three tables are saved at once. */
-#define SAVES_MAX (3 * N_PLACES)
+#define SAVES_MAX (4 * N_PLACES)
 
 struct save {
 	struct store_table *t;

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import unittest
 
 IMBREX, DRIVER = os.path.abspath(sys.argv[1]), sys.argv[2]
@@ -396,6 +397,121 @@ class Stores(unittest.TestCase):
         left = [x for x in os.listdir(f"{images}/{home}") if len(x) == 64]
         left += os.listdir(f"{images}/overlay/l") if DRIVER == "overlay" else []
         self.assertEqual(left, [])
+
+    def split(self, *names):
+        """Images of a root that then got a second one; each a layer of its own on a common one."""
+        first = Store(self.folder, "g")
+        made = {}
+        common = first.first("import-layer", "-r", input=tar(("common", "x")))
+        for name in names:
+            top = first.first("import-layer", "-r", common, input=tar((name, name)))
+            image = first.first("create-image", "-n", f"localhost/{name}:1", top)
+            made[name] = (common, top, image)
+            first.plumbing("set-image-data", made[name][2], "note", input=b"of " + name.encode())
+        return first, made, Store(self.folder, "g", ("image-store", self.folder + "/images"))
+
+    def ids(self, kind):
+        return [x["id"] for x in read_json(f"{self.folder}/g/{DRIVER}-{kind}/{kind}.json")]
+
+    def test_images_of_the_first_root_are_removed(self):
+        first, made, s = self.split("a", "b")
+        common, top, image = made["a"]
+        self.assertIn(image, s.imbrex("rmi", "a:1"))
+        self.assertEqual(self.ids("images"), [made["b"][2]])
+        self.assertEqual(self.ids("layers"), [common, made["b"][1]])
+        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
+        self.assertFalse(os.path.exists(f"{s.root}/{home}/{top}"))
+        self.assertFalse(os.path.exists(f"{s.root}/{DRIVER}-images/{image}"))
+        self.assertEqual(s.imbrex("check").strip(), "")
+        self.assertEqual(first.names(), ["localhost/b:1"])
+        self.assertEqual(first.imbrex("check").strip(), "")
+        s.plumbing("delete-image", made["b"][2])
+        self.assertEqual((self.ids("images"), self.ids("layers")), ([], []))
+
+    def test_layers_of_the_first_root_are_not_taken_from_its_images(self):
+        _, made, s = self.split("a")
+        common, top, image = made["a"]
+        for layer in (common, top):
+            status, _, err = s.plumbing("delete-layer", layer, ok=False)
+            self.assertEqual(status, 1)
+            self.assertRegex(err, "layer has children|layer is in use by an image")
+        alone = s.first("create-layer")
+        s.plumbing("delete-layer", alone)
+        self.assertEqual(self.ids("layers"), [common, top])
+        c = s.first("create-container", "-n", "c", image)
+        status, _, err = s.imbrex("rmi", "a:1", ok=False)
+        self.assertEqual(status, 1)
+        self.assertIn(f"is used by container {c}", err)
+        s.imbrex("rmi", "-f", "a:1")
+        self.assertEqual((self.ids("images"), self.ids("layers")), ([], []))
+
+    def test_one_of_several_names_of_an_image_of_the_first_root(self):
+        first, made, s = self.split("a")
+        first.imbrex("tag", "a:1", "localhost/z:1")
+        s.imbrex("rmi", "z:1")
+        self.assertEqual(s.names(), ["localhost/a:1"])
+        # What changed is the copy beside the new images; both go together.
+        self.assertEqual(first.names(), ["localhost/a:1", "localhost/z:1"])
+        s.imbrex("rmi", "a:1")
+        self.assertEqual((s.names(), first.names()), ([], []))
+        self.assertEqual(self.ids("layers"), [])
+
+    def test_indexes_that_no_table_needs_are_collected(self):
+        s = Store(self.folder, "g")
+        s.image("localhost/a:1", tar(("f", "one")))
+        index = s.run + "/imbrex/index"
+        os.makedirs(index, exist_ok=True)
+        st = os.stat(f"{s.root}/{DRIVER}-layers")
+        own = f"{DRIVER}-layers-{st.st_dev:x}-{st.st_ino:x}"
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
+            boot = bytes.fromhex(f.read().strip().replace("-", ""))
+        # Magic, version, kind, sizes, counts; then the stamp, which begins with the boot.
+        magic = (0x7865646e69627869).to_bytes(8, "little")
+        head = lambda b: magic.ljust(320 - 232, b"\0") + b.ljust(232, b"\0")
+        old = time.time() - 8 * 86400
+        files = {own: (bytes(320), old), f"{DRIVER}-layers-1-1": (head(boot), None),
+                 f"{DRIVER}-layers-1-2": (head(bytes(16)), None), "junk": (b"junk", None),
+                 f"{DRIVER}-layers-1-3": (head(boot), old), ".tmp-a": (b"", None),
+                 ".tmp-b": (b"", old)}
+        for name, (data, when) in files.items():
+            with open(f"{index}/{name}", "wb") as f:
+                f.write(data)
+            if when:
+                os.utime(f"{index}/{name}", (when, when))
+        os.mkdir(index + "/directory")
+        # They are no damage.
+        self.assertEqual(s.imbrex("check").strip(), "")
+        strays = sorted([f"{DRIVER}-layers-1-2", f"{DRIVER}-layers-1-3", "junk", ".tmp-b"])
+        told = [f"file imbrex/index/{x}: an index in the run root that no table needs"
+                for x in strays]
+        self.assertEqual(sorted(s.imbrex("gc", "--dry-run").splitlines()), told)
+        self.assertTrue(os.path.exists(index + "/junk"))
+        self.assertEqual(sorted(s.imbrex("gc").splitlines()), told)
+        self.assertEqual(sorted(set(os.listdir(index)) - {own}),
+                         sorted([".tmp-a", "directory", f"{DRIVER}-layers-1-1"]))
+        self.assertEqual(s.imbrex("gc").strip(), "")
+
+    def test_garbage_beside_the_images_of_the_first_root(self):
+        _, made, s = self.split("a")
+        lost = f"{s.root}/{DRIVER}-images/{'e' * 64}"
+        os.makedirs(lost)
+        self.assertIn("no record names it", s.imbrex("gc"))
+        self.assertFalse(os.path.exists(lost))
+        self.assertTrue(os.path.exists(f"{s.root}/{DRIVER}-images/{made['a'][2]}"))
+
+    def test_a_wipe_takes_the_images_of_the_first_root(self):
+        first, _, s = self.split("a", "b")
+        s.image("localhost/new:1", tar(("f", "one")))
+        s.plumbing("wipe")
+        self.assertEqual((s.names(), first.names(), self.ids("layers")), ([], [], []))
+        self.assertEqual([x for x in os.listdir(f"{s.root}/{DRIVER}-images") if len(x) == 64], [])
+
+    def test_a_first_root_that_is_only_read_loses_nothing(self):
+        _, made, s = self.split("a")
+        status, _, err = s.imbrex("--read-only", "rmi", "a:1", ok=False)
+        self.assertEqual(status, 1)
+        self.assertIn("was opened read-only", err)
+        self.assertEqual(self.ids("images"), [made["a"][2]])
 
     def test_imagestore_is_the_root(self):
         s = Store(self.folder, "g", ("image-store", self.folder + "/g"))
