@@ -12,6 +12,7 @@
 #include "imbrex/mount.h"
 #include "imbrex/object.h"
 #include "imbrex/progress.h"
+#include "imbrex/rootfs.h"
 #include "imbrex/run.h"
 #include "imbrex/store.h"
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See the header. The temporary directory lies beside the final one, on the same file system. */
+#include "image/newdir.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "os/beneath.h"
+#include "os/fd.h"
+
+int open_parent_dir(
+	const char *path, char ret_name[NAME_MAX + 1], int *ret_fd, struct imbrex_error *err)
+{
+	size_t len = strlen(path);
+	AUTO_FREE char *parent = NULL;
+	const char *slash;
+	int fd;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	slash = memrchr(path, '/', len);
+	parent = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : strdup(".");
+	if (!parent)
+		return fail_nomem(err);
+	if (slash)
+		len -= (size_t)(slash + 1 - path);
+	(void)snprintf(ret_name, NAME_MAX + 1, "%.*s", (int)MIN(len, (size_t)NAME_MAX),
+		slash ? slash + 1 : path);
+	if (len == 0 || len > NAME_MAX || str_eq(ret_name, ".") || str_eq(ret_name, ".."))
+		return fail(err, IMBREX_EINVAL, "'%s' does not end in a name", path);
+	fd = open_root_dir_at(AT_FDCWD, parent, err);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Where temporaries lie must be nobody else's: the parent may be /tmp. */
+static int check_temp_root(const struct new_dir *d, const char *name, struct imbrex_error *err)
+{
+	struct stat st;
+
+	if (mkdirat(d->parent_fd, name, 0700) < 0 && errno != EEXIST)
+		return fail_errno(err, "make directory '%s' beside '%s'", name, d->name);
+	if (fstatat(d->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno(err, "look at '%s' beside '%s'", name, d->name);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return fail(err, IMBREX_EPERM, "'%s' beside '%s' is no directory of user %u", name,
+			d->name, (unsigned int)geteuid());
+	return 0;
+}
+
+int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err)
+{
+	char root[32];
+	int r;
+
+	r = open_parent_dir(path, d->name, &d->parent_fd, err);
+	if (r < 0)
+		return r;
+	if (exists_at(d->parent_fd, d->name))
+		return fail(err, IMBREX_EEXIST, "'%s' exists already", path);
+	(void)snprintf(root, sizeof(root), ".imbrex-%u", (unsigned int)geteuid());
+	r = check_temp_root(d, root, err);
+	if (r == 0)
+		r = tempdir_recover(d->parent_fd, root, err);
+	if (r == 0)
+		r = tempdir_new(d->parent_fd, root, &d->temp, err);
+	if (r < 0)
+		return r;
+	tempdir_stage_addition(d->temp, d->made);
+	if (mkdirat(tempdir_fd(d->temp), d->made, 0755) < 0)
+		return fail_errno(err, "make directory '%s'", path);
+	d->fd = open_dir_at(tempdir_fd(d->temp), d->made, err);
+	return d->fd < 0 ? d->fd : 0;
+}
+
+int new_dir_commit(struct new_dir *d, struct imbrex_error *err)
+{
+	int r;
+
+	if (syncfs(d->fd) < 0)
+		return fail_errno(err, "sync '%s'", d->name);
+	if (renameat2(tempdir_fd(d->temp), d->made, d->parent_fd, d->name, RENAME_NOREPLACE) < 0)
+		return fail_errno(err, "name directory '%s'", d->name);
+	r = sync_dir(d->parent_fd);
+	if (r < 0)
+		return fail_code(err, r, "sync the directory of '%s'", d->name);
+	return tempdir_finish(take_ptr(d->temp), err);
+}
+
+void new_dir_done(struct new_dir *d)
+{
+	d->fd = close_fd(d->fd);
+	tempdir_free(d->temp);
+	d->temp = NULL;
+	d->parent_fd = close_fd(d->parent_fd);
+}

@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An image becomes one directory, without a store: its layers are applied one over the other, base
+ * first, in the parser's own pass. No overlay is mounted and nothing needs privilege.
+ *
+ *   registry ─▶ size, digest, unpack ─▶ DiffID ─▶ zstd ─▶ cache        several at a time
+ *   cache ─▶ unpack ─▶ DiffID ─▶ tar ─▶ tidy ─▶ apply                   base first
+ *   any other source ─▶ size, digest, unpack ─▶ DiffID ─▶ tar ─▶ …     likewise
+ *
+ * What lies in the cache is believed for its DiffID only, each time it is used.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+#include "driver/apply.h"
+#include "format/tar/reader.h"
+#include "image/newdir.h"
+#include "image/runfiles.h"
+#include "image/tidy.h"
+#include "imbrex/rootfs.h"
+#include "oci/config.h"
+#include "oci/digest.h"
+#include "os/atomic.h"
+#include "os/beneath.h"
+#include "os/fd.h"
+#include "os/pool.h"
+#include "stream/buffer.h"
+#include "stream/compress.h"
+#include "stream/detect.h"
+#include "stream/digest.h"
+#include "stream/exact.h"
+#include "stream/fdsink.h"
+#include "stream/pump.h"
+#include "stream/queue.h"
+#include "transport/open.h"
+
+#define CONNECTIONS_DEFAULT 10
+#define CACHE_LEVEL_DEFAULT 1
+#define CACHE_FILE_MODE     0640
+#define QUEUE_BLOCKS        4
+
+struct import {
+	const struct imbrex_rootfs_opts *opts;
+	struct source *source;
+	struct source_manifest docs;
+	struct oci_manifest manifest;
+	struct str config_text;
+	struct oci_config config;
+	int cache; /* owned; -EBADF: none */
+	size_t *missing;
+	size_t n_missing;
+};
+
+static void import_done(struct import *im)
+{
+	source_free(im->source);
+	source_manifest_done(&im->docs);
+	oci_manifest_done(&im->manifest);
+	oci_config_done(&im->config);
+	str_done(&im->config_text);
+	free(im->missing);
+	im->cache = close_fd(im->cache);
+}
+
+static void tell(const struct import *im, enum imbrex_rootfs_step step, size_t n, const char *text)
+{
+	if (im->opts->step)
+		im->opts->step(im->opts->userdata, step, n, text);
+}
+
+/* ---- documents ------------------------------------------------------------------------- */
+
+static int open_source(
+	struct import *im, const char *text, bool *ret_docker, struct imbrex_error *err)
+{
+	const struct imbrex_rootfs_opts *o = im->opts;
+	struct source_opts so = { 0 };
+	AUTO_LOCATOR where = { 0 };
+	int r;
+
+	r = locator_parse(text, &where, err);
+	if (r < 0)
+		return r;
+	*ret_docker = where.kind == LOCATOR_DOCKER;
+	so.docker.repository.tls_verify = o->tls_verify > 0   ? TLS_VERIFY_ON
+					  : o->tls_verify < 0 ? TLS_VERIFY_OFF
+							      : TLS_VERIFY_DEFAULT;
+	so.docker.repository.n_tries = o->tries;
+	so.docker.repository.creds.username = o->username;
+	so.docker.repository.creds.password = o->password;
+	tell(im, IMBREX_ROOTFS_QUERY, 0, NULL);
+	return source_open(&where, &so, &im->source, err);
+}
+
+static int fetch_manifest(struct import *im, struct imbrex_error *err)
+{
+	struct platform want;
+	int r;
+
+	r = im->opts->platform ? platform_parse(im->opts->platform, &want, err)
+			       : platform_host(&want, err);
+	if (r < 0)
+		return r;
+	return im->source->ops->manifest(im->source, &want, &im->docs, err);
+}
+
+static int fetch_config(struct import *im, struct imbrex_error *err)
+{
+	const struct oci_descriptor *d = &im->manifest.config;
+	AUTO_SINK struct sink *end = NULL;
+	AUTO_SINK struct sink *digest = NULL;
+	AUTO_SINK struct sink *chain = NULL;
+	int r;
+
+	r = buffer_sink_new(LIMIT_CONFIG_BYTES, &im->config_text, &end, err);
+	if (r < 0)
+		return r;
+	r = digest_sink_new(d->digest.algorithm, &d->digest, NULL, end, &digest, err);
+	if (r < 0)
+		return r;
+	end = NULL;
+	r = exact_sink_new(d->size_bytes, digest, &chain, err);
+	if (r < 0)
+		return r;
+	digest = NULL;
+	r = im->source->ops->blob(im->source, d, chain, err);
+	return r < 0 ? wrap(err, r, "image configuration %s", digest_short(&d->digest)) : 0;
+}
+
+static int fetch_documents(struct import *im, struct imbrex_error *err)
+{
+	int r;
+
+	r = fetch_manifest(im, err);
+	if (r == 0)
+		r = oci_manifest_parse(im->docs.media_type, str_text(&im->docs.manifest),
+			im->docs.manifest.len, &im->manifest, err);
+	if (r == 0)
+		r = fetch_config(im, err);
+	if (r == 0)
+		r = oci_config_parse(
+			str_text(&im->config_text), im->config_text.len, &im->config, err);
+	if (r == 0)
+		r = oci_config_check_layers(&im->config, im->manifest.n_layers, err);
+	return r;
+}
+
+static void check_platform(const struct import *im)
+{
+	const char *is = im->config.platform.architecture;
+	struct platform want;
+
+	if (!im->opts->platform || !*is || platform_parse(im->opts->platform, &want, NULL) < 0 ||
+		str_eq(want.architecture, is))
+		return;
+	tell(im, IMBREX_ROOTFS_OTHER_ARCH, 0, is);
+}
+
+/* ---- chains, from their end to their beginning ------------------------------------------ */
+
+/* Each takes *chain and puts itself before it. */
+static int before_digest(
+	struct sink **chain, const struct hash_value *expect, struct imbrex_error *err)
+{
+	struct sink *s;
+	int r = digest_sink_new(expect->algorithm, expect, NULL, *chain, &s, err);
+
+	if (r == 0)
+		*chain = s;
+	return r;
+}
+
+static int before_unpack(struct sink **chain, struct imbrex_error *err)
+{
+	struct sink *s;
+	int r = decompress_sink_new(NULL, *chain, &s, err);
+
+	if (r == 0)
+		*chain = s;
+	return r;
+}
+
+static int before_queue(struct sink **chain, struct imbrex_error *err)
+{
+	struct sink *s;
+	int r = queue_sink_new(QUEUE_BLOCKS, *chain, &s, err);
+
+	if (r == 0)
+		*chain = s;
+	return r;
+}
+
+/* What every layer passes, compressed or not, before `*chain`. */
+static int before_layer(struct import *im, size_t i, struct sink **chain, struct imbrex_error *err)
+{
+	int r = before_digest(chain, &im->config.diff_ids[i], err);
+
+	if (r == 0)
+		r = before_queue(chain, err);
+	return r < 0 ? r : before_unpack(chain, err);
+}
+
+static int before_blob(
+	const struct oci_descriptor *d, struct sink **chain, struct imbrex_error *err)
+{
+	struct sink *s;
+	int r = before_digest(chain, &d->digest, err);
+
+	if (r == 0)
+		r = exact_sink_new(d->size_bytes, *chain, &s, err);
+	if (r == 0)
+		*chain = s;
+	return r;
+}
+
+/* ---- the cache ------------------------------------------------------------------------- */
+
+static int find_missing(struct import *im, struct imbrex_error *err)
+{
+	size_t i, k;
+
+	im->missing = calloc(im->manifest.n_layers + 1, sizeof(*im->missing));
+	if (!im->missing)
+		return fail_nomem(err);
+	for (i = 0; i < im->manifest.n_layers; i++) {
+		const struct hash_value *digest = &im->manifest.layers[i].digest;
+		char hex[HASH_HEX_MAX];
+
+		if (is_file_at(im->cache, hash_hex(digest, hex)))
+			continue;
+		for (k = 0; k < im->n_missing; k++) {
+			if (hash_equal(&im->manifest.layers[im->missing[k]].digest, digest))
+				break;
+		}
+		if (k == im->n_missing)
+			im->missing[im->n_missing++] = i;
+	}
+	return 0;
+}
+
+static int cache_layer(void *ctx, size_t index, struct imbrex_error *err)
+{
+	struct import *im = ctx;
+	size_t i = im->missing[index];
+	const struct oci_descriptor *d = &im->manifest.layers[i];
+	AUTO_ATOMIC_FILE file = ATOMIC_FILE_INIT;
+	AUTO_SINK struct sink *chain = NULL;
+	AUTO_CLOSE int copy = -EBADF;
+	struct sink *packed;
+	char hex[HASH_HEX_MAX];
+	int r;
+
+	r = atomic_file_open(&file, im->cache, hash_hex(&d->digest, hex), err);
+	if (r < 0)
+		return r;
+	copy = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return fail_errno(err, "cache of layers");
+	r = fd_sink_new(copy, &chain, err);
+	if (r < 0)
+		return r;
+	copy = -EBADF;
+	r = zstd_compress_sink_new(
+		im->opts->cache_level ? im->opts->cache_level : CACHE_LEVEL_DEFAULT, 1, chain,
+		&packed, err);
+	if (r < 0)
+		return r;
+	chain = packed;
+	r = before_layer(im, i, &chain, err);
+	if (r == 0)
+		r = before_blob(d, &chain, err);
+	if (r == 0)
+		r = im->source->ops->blob(im->source, d, chain, err);
+	if (r == 0)
+		r = atomic_file_commit(&file, CACHE_FILE_MODE, ATOMIC_SYNC_FILE, NULL, err);
+	return r < 0 ? wrap(err, r, "layer %s", digest_short(&d->digest)) : 0;
+}
+
+static int fill_cache(struct import *im, struct imbrex_error *err)
+{
+	size_t jobs = im->opts->connections ? im->opts->connections : CONNECTIONS_DEFAULT;
+	int r;
+
+	if (im->cache < 0)
+		return 0;
+	r = find_missing(im, err);
+	if (r < 0)
+		return r;
+	tell(im, IMBREX_ROOTFS_DOWNLOAD, im->n_missing, NULL);
+	return pool_run(im->n_missing, jobs, cache_layer, im, err);
+}
+
+/* ---- layers into the tree -------------------------------------------------------------- */
+
+static int open_entries(
+	struct import *im, int dirfd, struct entry_sink **ret, struct imbrex_error *err)
+{
+	const struct apply_opts apply_opts = {
+		.whiteouts = APPLY_REMOVE,
+		.apply_root = true,
+		.in_userns = geteuid() != 0,
+		.ignore_chown_errors = true,
+	};
+	const struct tidy_opts tidy_opts = {
+		.uid = geteuid(),
+		.gid = getegid(),
+		.strip_setid = im->opts->strip_setid,
+		.without_dev = true,
+	};
+	AUTO_CLOSE int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_ENTRY_SINK struct entry_sink *apply = NULL;
+	int r;
+
+	if (copy < 0)
+		return fail_errno(err, "open the new directory");
+	r = apply_new(copy, &apply_opts, &apply, err);
+	if (r < 0)
+		return r;
+	copy = -EBADF;
+	r = tidy_new(&tidy_opts, apply, ret, err);
+	if (r == 0)
+		apply = NULL;
+	return r;
+}
+
+static int from_cache(struct import *im, size_t i, struct sink *chain, struct imbrex_error *err)
+{
+	char hex[HASH_HEX_MAX];
+	AUTO_CLOSE int fd = -EBADF;
+	struct stat st;
+	int r;
+
+	fd = open_file_at(im->cache, hash_hex(&im->manifest.layers[i].digest, hex), &st, err);
+	if (fd < 0)
+		return fd;
+	r = pump_fd(fd, chain, UINT64_MAX, err);
+	if (r == 0)
+		r = sink_finish(chain, err);
+	if (r == IMBREX_EDIGEST || r == IMBREX_EFORMAT) {
+		/* It would be the same the next time. */
+		(void)unlinkat(im->cache, hex, 0);
+		return wrap(err, r, "its copy in the cache, which is removed");
+	}
+	return r;
+}
+
+static int apply_layer(struct import *im, int dirfd, size_t i, struct imbrex_error *err)
+{
+	const struct oci_descriptor *d = &im->manifest.layers[i];
+	AUTO_ENTRY_SINK struct entry_sink *entries = NULL;
+	AUTO_SINK struct sink *chain = NULL;
+	int r;
+
+	r = open_entries(im, dirfd, &entries, err);
+	if (r == 0)
+		r = tar_reader_new(entries, NULL, &chain, err);
+	if (r < 0)
+		return r;
+	entries = NULL;
+	r = before_layer(im, i, &chain, err);
+	if (r == 0 && im->cache >= 0)
+		return from_cache(im, i, chain, err);
+	if (r == 0)
+		r = before_blob(d, &chain, err);
+	return r < 0 ? r : im->source->ops->blob(im->source, d, chain, err);
+}
+
+static int apply_layers(struct import *im, int dirfd, struct imbrex_error *err)
+{
+	size_t i;
+	int r;
+
+	tell(im, IMBREX_ROOTFS_UNPACK, im->manifest.n_layers, NULL);
+	for (i = 0; i < im->manifest.n_layers; i++) {
+		r = apply_layer(im, dirfd, i, err);
+		if (r < 0)
+			return wrap(
+				err, r, "layer %s", digest_short(&im->manifest.layers[i].digest));
+	}
+	return 0;
+}
+
+/* ---- enroot's own files ---------------------------------------------------------------- */
+
+static int push_file(struct entry_sink *to, const char *path, const struct str *text,
+	int64_t mtime_sec, struct imbrex_error *err)
+{
+	const struct entry e = {
+		.path = path,
+		.type = ENTRY_FILE,
+		.mode = 0644,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.size_bytes = text->len,
+		.mtime_sec = mtime_sec,
+		.atime_sec = mtime_sec,
+	};
+	int r = to->ops->begin(to, &e, err);
+
+	if (r == 0 && text->len)
+		r = to->ops->data(to, text->data, text->len, err);
+	return r < 0 ? r : to->ops->end(to, err);
+}
+
+/* Only what is not there: what an image has, has the image's mode. */
+static int push_workdir(struct entry_sink *to, int dirfd, const char *path, int64_t mtime_sec,
+	struct imbrex_error *err)
+{
+	struct entry e = {
+		.path = path,
+		.type = ENTRY_DIR,
+		.mode = 0755,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.mtime_sec = mtime_sec,
+		.atime_sec = mtime_sec,
+	};
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	if (!*path || strlen(path) > LIMIT_PATH_BYTES)
+		return 0;
+	fd = open_beneath(dirfd, path, O_PATH, 0, BENEATH_IN_ROOT);
+	if (fd != -ENOENT)
+		return 0;
+	r = to->ops->begin(to, &e, err);
+	return r < 0 ? r : to->ops->end(to, err);
+}
+
+static int configure(int dirfd, const struct oci_config *config, const char *provenance,
+	int64_t mtime_sec, struct imbrex_error *err)
+{
+	const struct apply_opts opts = {
+		.whiteouts = APPLY_REMOVE,
+		.in_userns = geteuid() != 0,
+		.ignore_chown_errors = true,
+	};
+	AUTO_CLOSE int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_ENTRY_SINK struct entry_sink *to = NULL;
+	AUTO_RUN_FILES files = { 0 };
+	int r;
+
+	if (copy < 0)
+		return fail_errno(err, "open the root file system");
+	r = run_files_make(config, provenance, &files, err);
+	if (r == 0)
+		r = apply_new(copy, &opts, &to, err);
+	if (r < 0)
+		return r;
+	copy = -EBADF;
+	r = push_file(to, "etc/fstab", &files.fstab, mtime_sec, err);
+	if (r == 0)
+		r = push_file(to, "etc/environment", &files.environment, mtime_sec, err);
+	if (r == 0)
+		r = push_file(to, "etc/rc", &files.rc, mtime_sec, err);
+	if (r == 0)
+		r = push_file(to, "etc/rc.local", &files.rc_local, mtime_sec, err);
+	if (r == 0)
+		r = push_workdir(to, dirfd, str_text(&files.workdir), mtime_sec, err);
+	return r < 0 ? r : to->ops->finish(to, err);
+}
+
+/* RFC 3339, whole seconds of UTC; an offset from it is not worth the trouble. 0 if it is none. */
+static int64_t parse_time(const char *text)
+{
+	struct tm tm = { 0 };
+	const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+	int64_t sec = end ? (int64_t)timegm(&tm) : 0;
+
+	return sec > 0 && sec <= UINT32_MAX ? sec : 0;
+}
+
+/* ---- the calls ------------------------------------------------------------------------- */
+
+static int open_cache(struct import *im, struct imbrex_error *err)
+{
+	int r;
+
+	if (!im->opts->cache_dir)
+		return 0;
+	r = mkdirs_at(AT_FDCWD, im->opts->cache_dir, 0700, err);
+	if (r < 0)
+		return r;
+	im->cache = open_root_dir_at(AT_FDCWD, im->opts->cache_dir, err);
+	return im->cache < 0 ? im->cache : 0;
+}
+
+static int set_facts(
+	const struct import *im, struct imbrex_rootfs_facts *ret, struct imbrex_error *err)
+{
+	char text[HASH_TEXT_MAX];
+
+	if (!ret)
+		return 0;
+	*ret = (struct imbrex_rootfs_facts){ 0 };
+	ret->image_id = strdup(hash_format(&im->manifest.config.digest, text));
+	ret->manifest_digest = strdup(hash_format(&im->docs.digest, text));
+	ret->architecture = strdup(im->config.platform.architecture);
+	ret->created_sec = parse_time(im->config.created);
+	if (ret->image_id && ret->manifest_digest && ret->architecture)
+		return 0;
+	imbrex_rootfs_facts_done(ret);
+	return fail_nomem(err);
+}
+
+static int import(struct import *im, const char *source, const char *dir, struct imbrex_error *err)
+{
+	AUTO_NEW_DIR made = NEW_DIR_INIT;
+	bool is_docker;
+	int r;
+
+	r = open_source(im, source, &is_docker, err);
+	if (r == 0)
+		r = fetch_documents(im, err);
+	if (r < 0)
+		return r;
+	tell(im, IMBREX_ROOTFS_MANIFEST, im->manifest.n_layers, NULL);
+	check_platform(im);
+	r = is_docker ? open_cache(im, err) : 0;
+	if (r == 0)
+		r = fill_cache(im, err);
+	if (r == 0)
+		r = new_dir_begin(&made, dir, err);
+	if (r == 0)
+		r = apply_layers(im, made.fd, err);
+	if (r == 0 && im->opts->provenance)
+		r = configure(made.fd, &im->config, im->opts->provenance,
+			parse_time(im->config.created), err);
+	return r < 0 ? r : new_dir_commit(&made, err);
+}
+
+PUBLIC int imbrex_rootfs_import(const char *source, const char *dir,
+	const struct imbrex_rootfs_opts *opts, struct imbrex_rootfs_facts *ret,
+	struct imbrex_error *err)
+{
+	static const struct imbrex_rootfs_opts none = { 0 };
+	struct import im = { .opts = opts ? opts : &none, .cache = -EBADF };
+	int r;
+
+	r = import(&im, source, dir, err);
+	if (r == 0)
+		r = set_facts(&im, ret, err);
+	import_done(&im);
+	return r < 0 ? wrap(err, r, "import %s", source) : 0;
+}
+
+PUBLIC void imbrex_rootfs_facts_done(struct imbrex_rootfs_facts *f)
+{
+	free(f->image_id);
+	free(f->manifest_digest);
+	free(f->architecture);
+	*f = (struct imbrex_rootfs_facts){ 0 };
+}
+
+PUBLIC int imbrex_rootfs_digest(const char *source, const struct imbrex_rootfs_opts *opts,
+	char **ret, struct imbrex_error *err)
+{
+	static const struct imbrex_rootfs_opts none = { 0 };
+	struct import im = { .opts = opts ? opts : &none, .cache = -EBADF };
+	char text[HASH_TEXT_MAX];
+	char *copy = NULL;
+	bool is_docker;
+	int r;
+
+	r = open_source(&im, source, &is_docker, err);
+	if (r == 0)
+		r = fetch_manifest(&im, err);
+	if (r == 0) {
+		copy = strdup(hash_format(&im.docs.digest, text));
+		r = copy ? 0 : fail_nomem(err);
+	}
+	import_done(&im);
+	if (r < 0)
+		return wrap(err, r, "digest of %s", source);
+	*ret = copy;
+	return 0;
+}
+
+PUBLIC int imbrex_rootfs_configure(const char *dir, const char *config, size_t len,
+	const char *provenance, struct imbrex_error *err)
+{
+	AUTO_OCI_CONFIG parsed = { 0 };
+	AUTO_CLOSE int fd = -EBADF;
+	int r;
+
+	r = oci_config_parse(config, len, &parsed, err);
+	if (r < 0)
+		return r;
+	fd = open_root_dir_at(AT_FDCWD, dir, err);
+	if (fd < 0)
+		return fd;
+	r = configure(fd, &parsed, provenance, parse_time(parsed.created), err);
+	return r < 0 ? wrap(err, r, "'%s'", dir) : 0;
+}
+
+PUBLIC int imbrex_rootfs_remove(const char *dir, struct imbrex_error *err)
+{
+	AUTO_CLOSE int parent = -EBADF;
+	char name[NAME_MAX + 1];
+	int r;
+
+	r = open_parent_dir(dir, name, &parent, err);
+	return r < 0 ? r : remove_tree_at(parent, name, err);
+}
