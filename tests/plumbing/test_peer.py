@@ -46,6 +46,9 @@ TOLERATED = {
     "all but the first line of help": "there are more commands and options now",
     "which of two mistakes is told": "upstream looks for the parent or image before it looks at "
                                      "the id and the names, imbrex after",
+    "the owner of the root of a mapped layer on btrfs": "upstream leaves it to root of the host, who "
+                                                        "is nobody inside; imbrex gives it to root "
+                                                        "inside, as all other drivers do",
     "how an unknown reference layer is told": "upstream's driver looks for its directory, imbrex "
                                               "for its record",
 }
