@@ -323,9 +323,22 @@ int btrfs_stage_rebase(
 	return check_copied(s->b, parent->id, s->parent, err);
 }
 
+/*
+ * Where layers are, on the mount that the temporary directory is on: peers bind our home onto
+ * itself, and undo it, at any time, and names move within one mount only.
+ */
+static int open_subvolumes(struct btrfs *b, const struct tempdir *temp, struct imbrex_error *err)
+{
+	int fd = openat(tempdir_parent_fd(temp), "subvolumes",
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? fail_errno(err, "open '%s'", b->path) : fd;
+}
+
 int btrfs_remove(struct driver *d, const char *id, struct tempdir *trash, struct imbrex_error *err)
 {
 	struct btrfs *b = btrfs_of(d);
+	AUTO_CLOSE int home = -EBADF;
 	int r;
 
 	/* A view that somebody has forgotten, too. */
@@ -333,7 +346,8 @@ int btrfs_remove(struct driver *d, const char *id, struct tempdir *trash, struct
 	if (r < 0)
 		return r;
 	btrfs_stop_reading(b);
-	r = tempdir_stage_deletion(trash, b->subvolumes, id, err);
+	home = open_subvolumes(b, trash, err);
+	r = home < 0 ? home : tempdir_stage_deletion(trash, home, id, err);
 	if (r < 0 && r != IMBREX_ENOENT)
 		return wrap(err, r, "layer %s", id);
 	return btrfs_limit_record(b, id, 0, /* sync= */ false, err);
@@ -342,6 +356,7 @@ int btrfs_remove(struct driver *d, const char *id, struct tempdir *trash, struct
 int btrfs_stage_publish(struct driver_stage *base, const char *id, struct imbrex_error *err)
 {
 	struct btrfs_stage *s = stage_of(base);
+	AUTO_CLOSE int home = -EBADF;
 	int r;
 
 	assert(s->sealed && !s->published);
@@ -350,7 +365,10 @@ int btrfs_stage_publish(struct driver_stage *base, const char *id, struct imbrex
 		r = btrfs_limit_record(s->b, id, s->limit_bytes, /* sync= */ true, err);
 	if (r < 0)
 		return r;
-	if (renameat(tempdir_fd(s->temp), s->name, s->b->subvolumes, id) < 0)
+	home = open_subvolumes(s->b, s->temp, err);
+	if (home < 0)
+		return home;
+	if (renameat(tempdir_fd(s->temp), s->name, home, id) < 0)
 		return fail_errno(err, "layer %s: move to where layers are", id);
 	s->published = true;
 	return 0;
@@ -360,10 +378,12 @@ int btrfs_stage_replace(
 	struct driver_stage *base, const char *id, struct tempdir *trash, struct imbrex_error *err)
 {
 	struct btrfs_stage *s = stage_of(base);
-	int home = s->b->subvolumes;
+	AUTO_CLOSE int home = open_subvolumes(s->b, s->temp, err);
 	int r;
 
 	assert(s->sealed && !s->published);
+	if (home < 0)
+		return home;
 	r = s->source < 0 ? btrfs_check_id(id, err) : check_copied(s->b, id, s->source, err);
 	if (r < 0)
 		return r;

@@ -87,8 +87,7 @@ class Filled:
         self.store.imbrex("rmi", name)
         self.assertEqual(self.store.podman("images", "--format", "json").json(), [])
         self.assertIn(self.store.cs("layers", "-j").out.strip(), ("null", "[]"))
-        home = os.path.join(self.store.root, *(["overlay", "l"] if self.driver == "overlay"
-                                               else ["vfs", "dir"]))
+        home = os.path.join(self.store.root, *peers.HOMES[self.driver])
         self.assertEqual(os.listdir(home), [])
         self.clean(self.store)
 
@@ -273,6 +272,10 @@ class Overlay(Filled, Case):
 
 class Vfs(Filled, Case):
     driver = "vfs"
+
+
+class Btrfs(Filled, Case):
+    driver = "btrfs"
 
 
 if __name__ == "__main__":

@@ -85,6 +85,9 @@ class TarSplit(Case):
     def test_ours_are_theirs_vfs(self):
         self.ours_are_theirs("vfs")
 
+    def test_ours_are_theirs_btrfs(self):
+        self.ours_are_theirs("btrfs")
+
     def test_podman_saves_all_in_one_image(self):
         """From an OCI layout, compressed in turn; most layers know nothing of those below."""
         names = [n for n in self.tars if n not in ONLY_OURS]
@@ -131,6 +134,9 @@ class TarSplit(Case):
 
     def test_theirs_are_ours_vfs(self):
         self.theirs_are_ours("vfs")
+
+    def test_theirs_are_ours_btrfs(self):
+        self.theirs_are_ours("btrfs")
 
     def test_podman_loads_and_we_check(self):
         names = [n for n in self.tars if n.startswith("odd")]

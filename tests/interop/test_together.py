@@ -356,7 +356,7 @@ class Together(Case):
 
         driver = store.driver
         layers = {r["id"] for r in records("layers")}
-        homes = {"overlay": "overlay", "vfs": "vfs/dir"}
+        homes = {"overlay": "overlay", "vfs": "vfs/dir", "btrfs": "btrfs/subvolumes"}
         private = {"l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev"}
         self.assertEqual(names(homes[driver]) - private, layers)
         if driver == "overlay":
@@ -451,8 +451,14 @@ class Together(Case):
     def test_vfs(self):
         self.together("vfs", OPERATIONS // 4)
 
+    def test_btrfs(self):
+        self.together("btrfs", OPERATIONS // 4)
+
     def test_killed(self):
         self.together("overlay", OPERATIONS // 4, kill=0.6)
+
+    def test_killed_btrfs(self):
+        self.together("btrfs", OPERATIONS // 8, kill=0.6)
 
 
 if __name__ == "__main__":
