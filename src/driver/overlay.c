@@ -148,9 +148,9 @@ static int overlay_setup(struct overlay *o, struct imbrex_error *err)
 	if (config->read_only)
 		return 0;
 	r = open_runhome(o, err);
-	if (r < 0)
-		return r;
-	return overlay_probe_support(o, err);
+	if (r == 0)
+		r = overlay_probe_support(o, err);
+	return r < 0 ? r : overlay_quota_open(o, err);
 }
 
 /* Where the driver does not work, a home without layers goes again: it would decide about the
@@ -254,12 +254,14 @@ int overlay_remove(
 		if (r < 0 && r != IMBREX_ENOENT)
 			return wrap(err, r, "layer %s", id);
 	}
-	layer = openat(home, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	layer = openat(home, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = tempdir_stage_deletion(trash, home, id, err);
 	if (r < 0 && r != IMBREX_ENOENT)
 		return wrap(err, r, "layer %s", id);
-	if (r == 0 && layer >= 0)
+	if (r == 0 && layer >= 0) {
 		overlay_additional_removed(o, layer);
+		overlay_release_limit(o, layer);
+	}
 	return 0;
 }
 

@@ -15,6 +15,7 @@
  * overlay_map.c      a layer whose owners follow another identity map
  * overlay_program.c  mounting by fuse-overlayfs
  * overlay_probe.c    what this kernel can do, cached in the run directory
+ * overlay_quota.c    what a layer may take at most
  * overlay_read.c     one layer on the way out: open_file, status
  * overlay_check.c    is a layer's directory as it should be; its content as a tree
  * overlay_repair.c   names and directories made again; what dead writers left
@@ -30,6 +31,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "driver/driver.h"
+#include "os/projquota.h"
 
 #define OVERLAY_LINK_LEN 26
 /* Lowers in one mount: kernel limit (fs/overlayfs/params.h, OVL_MAX_STACK). */
@@ -54,6 +56,7 @@ struct overlay_options {
 	bool sync_filesystem;
 	bool has_force_mask;
 	mode_t force_mask;
+	struct project_limits limits; /* of writable layers that say nothing else */
 };
 
 /* A directory that layers lie in: those that are ours to write first, then those of image stores.
@@ -74,6 +77,8 @@ struct overlay {
 		       */
 	int runhome;  /* owned; <runroot>/overlay; -EBADF: nothing is cached */
 	bool in_userns;
+	int quota; /* 1: layers can be limited; 0: not asked yet; negative: why they cannot */
+	uint32_t project_base; /* projects of layers are above it; valid if quota is 1 */
 	/* The layer whose files open_file() last opened: exports ask for thousands in a row. */
 	char *reading;              /* owned; id; NULL: none */
 	int reading_diff;           /* owned; its diff */
@@ -234,10 +239,26 @@ int overlay_map_owners(struct overlay *o, const struct overlay_staged *s,
 	const struct id_maps *from, const struct id_maps *to, struct imbrex_error *err) MUST_CHECK;
 
 /* overlay_quota.c */
-/* Limit what the new and empty layer directory `dir` may come to hold, as `opts` (or NULL) says.
+/* The directories of a new layer, in which nothing is yet. */
+struct overlay_made {
+	int dir;
+	int diff;
+	int work;
+};
+/* Limit what the new layer may come to hold, as `opts` (or NULL) and the driver's options say.
  * EINVAL: not for this layer; ENOTSUP: not in this store. */
-int overlay_limit_layer(struct overlay *o, int dir, const struct driver_layer_opts *opts,
-	struct imbrex_error *err) MUST_CHECK;
+int overlay_limit_layer(struct overlay *o, const struct overlay_made *made,
+	const struct driver_layer_opts *opts, struct imbrex_error *err) MUST_CHECK;
+/* ENOTSUP if the options of the driver limit layers and this store cannot. */
+int overlay_quota_open(struct overlay *o, struct imbrex_error *err) MUST_CHECK;
+/* "size" or "inodes"; `name` is for the message. */
+int overlay_limit_option(const char *name, const char *key, const char *value,
+	struct project_limits *limits, struct imbrex_error *err) MUST_CHECK;
+/* The layer directory `dir` goes: its number limits nobody who gets it next. */
+void overlay_release_limit(struct overlay *o, int dir);
+/* 1, or 0 if the layer is not counted. */
+int overlay_limits_of(struct overlay *o, int dir, struct project_limits *ret_limits,
+	struct project_usage *ret_usage, struct imbrex_error *err) MUST_CHECK;
 
 /* overlay_lowers.c */
 /* Absolute diff directories below layer `id`, topmost first, without its own `diff`. */

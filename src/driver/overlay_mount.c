@@ -444,6 +444,10 @@ static int renew_merged(int dir, struct imbrex_error *err)
 {
 	int r = mkdir_at(dir, "merged.1", 0700, err);
 
+	/* A full layer of a peer's, whose directory passes its project on. */
+	if (r == IMBREX_ENOSPC && project_stop_inheritance(dir) == 0)
+		r = mkdir_at(dir, "merged.1", 0700, err);
+
 	if (r < 0)
 		return r;
 	if (renameat(dir, "merged.1", dir, "merged") < 0)

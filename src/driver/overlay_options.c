@@ -116,11 +116,14 @@ static int refuse_composefs(struct overlay_options *o, const char *value, struct
 	return fail(err, IMBREX_ENOTSUP, "option overlay.use_composefs is not supported");
 }
 
-static int refuse_quota(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_size(struct overlay_options *o, const char *value, struct imbrex_error *err)
 {
-	return fail(err, IMBREX_ENOTSUP,
-		"options overlay.size and overlay.inodes need project quota (XFS mounted with "
-		"'pquota'), which is not supported");
+	return overlay_limit_option("overlay.size", "size", value, &o->limits, err);
+}
+
+static int set_inodes(struct overlay_options *o, const char *value, struct imbrex_error *err)
+{
+	return overlay_limit_option("overlay.inodes", "inodes", value, &o->limits, err);
 }
 
 /* "PATH" or "PATH:ref". */
@@ -184,11 +187,11 @@ static const struct {
 	{ "force_mask", set_force_mask },
 	{ "ignore_chown_errors", set_ignore_chown },
 	{ "imagestore", add_stores },
-	{ "inodes", refuse_quota },
+	{ "inodes", set_inodes },
 	{ "mount_program", set_mount_program },
 	{ "mountopt", set_mountopt },
 	{ "override_kernel_check", ignore },
-	{ "size", refuse_quota },
+	{ "size", set_size },
 	{ "skip_mount_home", set_skip_home },
 	{ "sync", set_sync },
 	{ "use_composefs", refuse_composefs },

@@ -92,6 +92,8 @@ void overlay_stage_free(struct driver_stage *base)
 	s->diff = close_fd(s->diff);
 	if (s->is_pointer && !s->published)
 		overlay_additional_removed(s->o, s->dir);
+	if (s->dir >= 0 && !s->published)
+		overlay_release_limit(s->o, s->dir);
 	s->dir = close_fd(s->dir);
 	s->source.dir = close_fd(s->source.dir);
 	if (!s->published && s->name[0])
@@ -114,6 +116,7 @@ static int keep_maps(
 static int stage_make(
 	struct overlay_stage *s, const struct driver_layer_opts *opts, struct imbrex_error *err)
 {
+	AUTO_CLOSE int work = -EBADF;
 	int r;
 
 	if (!(opts && opts->image) && s->o->options.has_force_mask && !s->o->options.mount_program)
@@ -125,11 +128,12 @@ static int stage_make(
 	if (r == 0)
 		r = make_dir(s, s->at, s->name, 0700, &s->dir, err);
 	if (r == 0)
-		r = overlay_limit_layer(s->o, s->dir, opts, err);
-	if (r == 0)
 		r = make_dir(s, s->dir, "diff", 0555, &s->diff, err);
 	if (r == 0)
-		r = make_dir(s, s->dir, "work", 0700, NULL, err);
+		r = make_dir(s, s->dir, "work", 0700, &work, err);
+	if (r == 0)
+		r = overlay_limit_layer(
+			s->o, &(struct overlay_made){ s->dir, s->diff, work }, opts, err);
 	return r < 0 ? r : make_dir(s, s->dir, "merged", 0700, NULL, err);
 }
 

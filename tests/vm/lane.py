@@ -30,15 +30,19 @@ class Suite:
         """Its record. What outlives it is killed: its process group, its mounts in namespaces."""
         started = time.monotonic()
         with subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, start_new_session=True) as child:
+                              stderr=subprocess.PIPE, start_new_session=True) as child:
             try:
-                out, _ = child.communicate(timeout=self.seconds)
+                out, err = child.communicate(timeout=self.seconds)
                 result = {0: "OK", SKIP: "SKIP"}.get(child.returncode, "FAIL")
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
-                out, _ = child.communicate()
                 result = "TIMEOUT"
-        return {"name": self.name, "stdout": out.decode("utf-8", "replace"), "result": result,
+                try:
+                    out, err = child.communicate(timeout=30)
+                except subprocess.TimeoutExpired as late:  # something left the process group
+                    out, err = late.stdout or b"", late.stderr or b""
+        return {"name": self.name, "stdout": out.decode("utf-8", "replace"),
+                "stderr": err.decode("utf-8", "replace"), "result": result,
                 "returncode": child.returncode, "duration": time.monotonic() - started}
 
 
@@ -64,7 +68,7 @@ def cases(text):
 
 
 def tell(record):
-    for word, name in cases(record["stdout"]):
+    for word, name in cases(record["stdout"] + "\n" + record["stderr"]):
         print(f"{word:8} {record['name']}: {name}")
     word = {"OK": "ok", "SKIP": "skipped"}.get(record["result"], "FAILED")
     print(f"{word:8} {record['name']} ({record['duration']:.1f} s)", flush=True)

@@ -6,6 +6,7 @@
 struct create_args {
 	const char *name;
 	bool is_volatile;
+	struct opt_list storage_opts;
 };
 
 static int run(struct cli *c, const void *args)
@@ -14,6 +15,7 @@ static int run(struct cli *c, const void *args)
 	const struct imbrex_container_opts opts = {
 		.name = a->name,
 		.is_volatile = a->is_volatile,
+		.storage_opts = a->storage_opts.items,
 	};
 	AUTO_STORE *store = NULL;
 	AUTO_FREE char *id = NULL;
@@ -37,6 +39,10 @@ static const struct opt opts[] = {
 		"a name for the container" },
 	{ "volatile", 0, OPT_FLAG, offsetof(struct create_args, is_volatile), NULL,
 		"faster: what is written need not survive a crash" },
+	/* Hides the global one, whose options are for the driver: before the verb it still is that.
+	 */
+	{ "storage-opt", 0, OPT_LIST, offsetof(struct create_args, storage_opts), "KEY=VALUE",
+		"option of this container's layer: size=10G, inodes=100000" },
 	{ NULL },
 };
 

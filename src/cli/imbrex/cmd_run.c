@@ -26,6 +26,7 @@ static const char *const pull_policies[] = { "missing", "always", "never", NULL 
 struct run_args {
 	const char *name;
 	bool keep;
+	struct opt_list storage_opts;
 	int pull; /* enum pull_policy */
 	struct job_args job;
 	struct fetch_args fetch;
@@ -55,7 +56,9 @@ static int find_image(struct cli *c, struct imbrex_store *s, const struct run_ar
 static int run_container(struct cli *c, struct imbrex_store *s, const struct run_args *a,
 	const struct job *j, const char *image)
 {
-	const struct imbrex_container_opts opts = { .name = a->name, .is_volatile = !a->keep };
+	const struct imbrex_container_opts opts = {
+		.name = a->name, .is_volatile = !a->keep, .storage_opts = a->storage_opts.items
+	};
 	AUTO_FREE char *id = NULL;
 	struct imbrex_error err = { .status = 0 };
 	int status, r;
@@ -109,6 +112,9 @@ static const struct opt opts[] = {
 		"a name for the container" },
 	{ "keep", 0, OPT_FLAG, offsetof(struct run_args, keep), NULL,
 		"keep the container when the program has ended" },
+	/* Hides the global one, as in create. */
+	{ "storage-opt", 0, OPT_LIST, offsetof(struct run_args, storage_opts), "KEY=VALUE",
+		"option of this container's layer: size=10G, inodes=100000" },
 	JOB_OPTS(struct run_args, job),
 	{ "pull", 0, OPT_CHOICE, offsetof(struct run_args, pull), "WHEN",
 		"fetch the image: missing, always or never", pull_policies },
