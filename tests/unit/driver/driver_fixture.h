@@ -167,7 +167,8 @@ static inline int fixture_teardown(void **state)
 static inline void skip_unless_driver_works(
 	const char *place, const char *name, const struct strv *options)
 {
-	AUTO_FREE char *dir = format_text("%s/imbrex-probe-XXXXXX", place ? place : "/tmp");
+	const char *tmp = place ? place : getenv("TMPDIR");
+	AUTO_FREE char *dir = format_text("%s/imbrex-probe-XXXXXX", tmp ? tmp : "/tmp");
 	struct driver_config config = { .options = options };
 	struct imbrex_error err = { 0 };
 	struct imbrex_error ignored;
@@ -175,7 +176,7 @@ static inline void skip_unless_driver_works(
 	int root, r;
 
 	if (!dir || !mkdtemp(dir)) {
-		print_error("cannot make a directory in '%s'\n", place ? place : "/tmp");
+		print_error("cannot make a directory in '%s'\n", tmp ? tmp : "/tmp");
 		exit(1);
 	}
 	config.graphroot = config.runroot = dir;
