@@ -285,6 +285,12 @@ static int find_missing(struct pull *p, struct imbrex_error *err)
 	for (i = 0; i < n; i++)
 		ids[i] = p->ids[i];
 	r = store_have_layers(p->s, ids, n, have, err);
+	for (i = n; r == 0 && i-- > 0;) {
+		if (have[i]) {
+			r = store_txn_stand_on(p->txn, ids[i], err);
+			break;
+		}
+	}
 	for (i = 0; r == 0 && i < n; i++) {
 		if ((have[i] && !early_holds(p->early, i)) || p->layers[i].staged) {
 			progress_skip(&p->progress, &p->manifest.layers[i].digest);

@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "os/fd.h"
+#include "store/remap.h"
 #include "store/roots.h"
 #include "toml/toml.h"
 
@@ -41,6 +42,10 @@ struct settings {
 	char *auto_user;
 	int64_t auto_min_ids;
 	int64_t auto_max_ids;
+	char *remap_uids;
+	char *remap_gids;
+	char *remap_user;
+	char *remap_group;
 	struct strv pull_options; /* "key=value", sorted */
 	struct strv priority;
 	struct strv image_stores;
@@ -58,6 +63,10 @@ static void settings_done(struct settings *s)
 	free(s->imagestore);
 	free(s->rootless_storage_path);
 	free(s->auto_user);
+	free(s->remap_uids);
+	free(s->remap_gids);
+	free(s->remap_user);
+	free(s->remap_group);
 	strv_done(&s->pull_options);
 	strv_done(&s->priority);
 	strv_done(&s->image_stores);
@@ -73,6 +82,7 @@ void storage_config_done(struct storage_config *c)
 	free(c->driver);
 	free(c->imagestore);
 	free(c->auto_user);
+	id_maps_copy_done(&c->remap);
 	strv_done(&c->pull_options);
 	strv_done(&c->driver_priority);
 	strv_done(&c->driver_options);
@@ -222,6 +232,18 @@ static int take_userns(const struct toml_value *table, struct settings *s, struc
 	return r < 0 ? r : 0;
 }
 
+static int take_remap(const struct toml_value *table, struct settings *s, struct imbrex_error *err)
+{
+	int r;
+
+	r = take_text(table, "remap-uids", &s->remap_uids, err);
+	if (r == 0)
+		r = take_text(table, "remap-gids", &s->remap_gids, err);
+	if (r == 0)
+		r = take_text(table, "remap-user", &s->remap_user, err);
+	return r < 0 ? r : take_text(table, "remap-group", &s->remap_group, err);
+}
+
 static int take_driver_tables(
 	const struct toml_doc *doc, struct settings *s, struct imbrex_error *err)
 {
@@ -280,6 +302,8 @@ static int take_document(const struct toml_doc *doc, struct settings *s, struct 
 		r = take_list(options, "additionallayerstores", &s->layer_stores, err);
 	if (r == 0)
 		r = take_userns(options, s, err);
+	if (r == 0)
+		r = take_remap(options, s, err);
 	if (r == 0)
 		r = take_pull_options(toml_get(options, "pull_options"), &s->pull_options, err);
 	return r < 0 ? r : take_driver_tables(doc, s, err);
@@ -531,6 +555,22 @@ static void keep_options_of(const char *driver, struct strv *options)
 	}
 }
 
+static const char *set_or_null(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+static int choose_remap(
+	const struct settings *s, struct id_maps_copy *ret, struct imbrex_error *err)
+{
+	const struct remap words = { .uids = set_or_null(s->remap_uids),
+		.gids = set_or_null(s->remap_gids),
+		.user = set_or_null(s->remap_user),
+		.group = set_or_null(s->remap_group) };
+
+	return remap_maps(&words, ret, err);
+}
+
 static int choose(const struct storage_config_request *request, const char *home,
 	struct settings *s, struct storage_config *ret, struct imbrex_error *err)
 {
@@ -561,7 +601,9 @@ static int choose(const struct storage_config_request *request, const char *home
 	if (!request->all_options && !request->options && !getenv("STORAGE_OPTS"))
 		keep_options_of(ret->driver, &ret->driver_options);
 	said.data_dir = data;
-	r = storage_roots_choose(request, &said, ret, err);
+	r = choose_remap(s, &ret->remap, err);
+	if (r == 0)
+		r = storage_roots_choose(request, &said, ret, err);
 	if (r < 0)
 		return r;
 	if (*ret->imagestore && str_eq(ret->imagestore, ret->graphroot))

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/strv.h"
+#include "os/idmap.h"
 
 struct storage_config {
 	char *graphroot; /* owned; absolute */
@@ -25,11 +26,12 @@ struct storage_config {
 	char *imagestore;           /* owned; absolute; "" = none */
 	bool transient_store;
 	bool disable_volatile;
-	char *auto_user;          /* owned; "root-auto-userns-user"; "" = not set */
-	uint32_t auto_min_ids;    /* "auto-userns-min-size"; 0 = not set */
-	uint32_t auto_max_ids;    /* "auto-userns-max-size"; 0 = not set */
-	struct strv pull_options; /* "key=value", sorted */
-	struct strv sources;      /* files that were read, in order, for `info` */
+	char *auto_user;           /* owned; "root-auto-userns-user"; "" = not set */
+	uint32_t auto_min_ids;     /* "auto-userns-min-size"; 0 = not set */
+	uint32_t auto_max_ids;     /* "auto-userns-max-size"; 0 = not set */
+	struct id_maps_copy remap; /* of layers on nothing: "remap-uids" and its like */
+	struct strv pull_options;  /* "key=value", sorted */
+	struct strv sources;       /* files that were read, in order, for `info` */
 };
 
 struct storage_config_request {

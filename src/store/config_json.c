@@ -56,6 +56,25 @@ static int write_pull_options(
 	return 0;
 }
 
+static void write_map(
+	struct json_writer *w, const char *key, const struct imbrex_id_map *map, size_t n)
+{
+	size_t i;
+
+	if (!n)
+		return;
+	json_write_key(w, key);
+	json_write_array_begin(w);
+	for (i = 0; i < n; i++) {
+		json_write_object_begin(w);
+		json_write_member_uint(w, "container_id", map[i].inside);
+		json_write_member_uint(w, "host_id", map[i].outside);
+		json_write_member_uint(w, "size", map[i].count);
+		json_write_object_end(w);
+	}
+	json_write_array_end(w);
+}
+
 static int write_config(
 	struct json_writer *w, const struct storage_config *c, struct imbrex_error *err)
 {
@@ -68,6 +87,8 @@ static int write_config(
 	json_write_some_string(w, "driver", c->driver);
 	json_write_some_strings(w, "driver-priority", &c->driver_priority);
 	json_write_some_strings(w, "driver-options", &c->driver_options);
+	write_map(w, "uidmap", c->remap.maps.uids, c->remap.maps.n_uids);
+	write_map(w, "gidmap", c->remap.maps.gids, c->remap.maps.n_gids);
 	json_write_some_string(w, "root_auto_ns_user", c->auto_user);
 	json_write_some_uint(w, "auto_userns_min_size", c->auto_min_ids);
 	json_write_some_uint(w, "auto_userns_max_size", c->auto_max_ids);

@@ -84,6 +84,8 @@ int new_layer_set_maps(struct imbrex_store *s, struct new_layer *l,
 	struct id_maps maps = { 0 };
 	int r;
 
+	if (!*l->below)
+		fallback = &s->config.remap.maps;
 	if (!asked->host_uids) {
 		maps.uids = asked->n_uids ? asked->uids : fallback->uids;
 		maps.n_uids = asked->n_uids ? asked->n_uids : fallback->n_uids;

@@ -53,8 +53,9 @@ int new_layer_set_parent(
 /* It is a copy of a layer of our own, beside it. */
 int new_layer_set_template(
 	struct new_layer *l, const struct found *original, struct imbrex_error *err) MUST_CHECK;
-/* Its maps: what is asked for, the host's ids winning; else `fallback`. A record says nothing of
- * maps that the driver applies when it mounts. */
+/* Its maps: what is asked for, the host's ids winning; else `fallback`, or, if it stands on
+ * nothing, what storage.conf says. A record says nothing of maps that the driver applies when it
+ * mounts. */
 int new_layer_set_maps(struct imbrex_store *s, struct new_layer *l,
 	const struct imbrex_id_maps *asked, const struct id_maps *fallback,
 	struct imbrex_error *err) MUST_CHECK;

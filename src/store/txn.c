@@ -30,6 +30,8 @@
 #include "os/fd.h"
 #include "store/image.h"
 #include "store/layer.h"
+#include "store/maps.h"
+#include "store/newlayer.h"
 #include "store/temps.h"
 
 struct staged_layer {
@@ -47,7 +49,8 @@ struct staged_layer {
 struct store_txn {
 	struct imbrex_store *s;
 	struct store_temps temps;
-	pthread_mutex_t mutex; /* guards `layers` */
+	struct id_maps_copy maps; /* of all its layers */
+	pthread_mutex_t mutex;    /* guards `layers` */
 	struct staged_layer *layers;
 };
 
@@ -61,6 +64,10 @@ int store_txn_begin(struct imbrex_store *s, struct store_txn **ret, struct imbre
 	txn->s = s;
 	(void)pthread_mutex_init(&txn->mutex, NULL);
 	r = store_temps_open(s, &txn->temps, err);
+	if (r == 0 && !id_maps_empty(&s->config.remap.maps) &&
+		!store_shifts(s, &s->config.remap.maps) &&
+		id_maps_copy(&s->config.remap.maps, &txn->maps) < 0)
+		r = fail_nomem(err);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(txn);
@@ -84,8 +91,25 @@ void store_txn_free(struct store_txn *txn)
 		free(l);
 	}
 	store_temps_close(&txn->temps);
+	id_maps_copy_done(&txn->maps);
 	(void)pthread_mutex_destroy(&txn->mutex);
 	free(txn);
+}
+
+int store_txn_stand_on(struct store_txn *txn, const char *layer, struct imbrex_error *err)
+{
+	AUTO_HOLD hold = HOLD_NONE;
+	struct found f;
+	int r;
+
+	/* What is staged already is owned as it is; publishing it says so if that is wrong. */
+	if (txn->layers)
+		return 0;
+	r = store_hold(txn->s, HOLD_LAYERS, &hold, err);
+	if (r < 0 || !store_get(txn->s, &layer_records, layer, strlen(layer), &f))
+		return r;
+	id_maps_copy_done(&txn->maps);
+	return maps_of_layer(found_record(&f), &txn->maps) < 0 ? fail_nomem(err) : 0;
 }
 
 bool store_txn_independent(const struct store_txn *txn)
@@ -99,7 +123,8 @@ int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct sta
 	const struct driver_parent below = { .id = parent_id,
 		.stage = parent ? parent->stage : NULL };
 	AUTO_FREE struct staged_layer *l = calloc(1, sizeof(*l));
-	const struct driver_layer_opts opts = { .image = true };
+	const struct driver_layer_opts opts = { .image = true,
+		.maps = id_maps_empty(&txn->maps.maps) ? NULL : &txn->maps.maps };
 	struct driver *d = txn->s->driver;
 	int r;
 
@@ -261,6 +286,7 @@ static int put_ids(struct str *to, const char *key, const uint32_t *ids, size_t 
 
 static int format_layer(const struct txn_layer *l, const char *parent, struct str *to)
 {
+	const struct id_maps *maps = &l->staged->txn->maps.maps;
 	const struct layer_facts *f = &l->staged->facts;
 	const struct hash_value *compressed =
 		hash_is_set(&f->compressed_digest) ? &f->compressed_digest : &f->diff_digest;
@@ -293,7 +319,30 @@ static int format_layer(const struct txn_layer *l, const char *parent, struct st
 		r = put_ids(to, "uidset", f->uids, f->n_uids);
 	if (r == 0)
 		r = put_ids(to, "gidset", f->gids, f->n_gids);
+	if (r == 0)
+		r = map_put(to, "uidmap", maps->uids, maps->n_uids);
+	if (r == 0)
+		r = map_put(to, "gidmap", maps->gids, maps->n_gids);
 	return r < 0 ? r : str_putc(to, '}');
+}
+
+/* A layer has the map of what it stands on, unless somebody asked for another. */
+static int check_maps(
+	struct store_txn *txn, const char *id, const char *below, struct imbrex_error *err)
+{
+	AUTO_MAPS maps = { 0 };
+	struct found f;
+
+	if (!below || !store_get(txn->s, &layer_records, below, strlen(below), &f))
+		return 0;
+	if (maps_of_layer(found_record(&f), &maps) < 0)
+		return fail_nomem(err);
+	if (id_maps_equal(&maps.maps, &txn->maps.maps))
+		return 0;
+	return fail(err, IMBREX_EBUSY,
+		"layer %s: layer %s, which it stands on, has come with another identity map "
+		"meanwhile",
+		id, below);
 }
 
 /* `below`: the layer below as it is now; its id is set for a stage as well. */
@@ -309,6 +358,9 @@ static int publish_layer(struct store_txn *txn, const struct txn_layer *l,
 
 	if (!split || format_layer(l, below->id, &text) < 0)
 		return fail_nomem(err);
+	r = check_maps(txn, l->id, below->id, err);
+	if (r < 0)
+		return r;
 	r = stage->ops->stage_rebase(stage, below, err);
 	if (r < 0)
 		return wrap(err, r, "layer %s", l->id);

@@ -23,6 +23,10 @@ void store_txn_free(struct store_txn *txn);
 DEFINE_CLEANUP(store_txn, struct store_txn, store_txn_free)
 #define AUTO_TXN AUTO(store_txn)
 
+/* The image's layers stand on this one, which the store has: they get its identity map, and not
+ * what storage.conf says. Before the first of them is made. */
+int store_txn_stand_on(
+	struct store_txn *txn, const char *layer, struct imbrex_error *err) MUST_CHECK;
 /* True if layers can be staged before their parents are known (overlay). */
 bool store_txn_independent(const struct store_txn *txn);
 

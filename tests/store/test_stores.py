@@ -118,6 +118,25 @@ class Store:
         return {x["id"]: x for x in json.loads(self.imbrex("layers", "--json"))}
 
 
+class Configured(Store):
+    """One that only its storage.conf tells about: peers take all of it or nothing."""
+
+    def __init__(self, folder, name, *lines):
+        super().__init__(folder, name)
+        conf = f"{folder}/{name}.conf"
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write("\n".join(("[storage]", f'driver = "{DRIVER}"', f'graphroot = "{self.root}"',
+                               f'runroot = "{self.run}"', "[storage.options]", *lines, "")))
+        self.env["CONTAINERS_STORAGE_CONF"] = conf
+
+    def imbrex(self, *args, ok=True, before=(), options=None):
+        return self.result(self.start([IMBREX, "--progress", "none", *args]), ok)
+
+    def plumbing(self, *args, ok=True, program=None, **more):
+        words = [program or self.folder + "/containers-storage", *args]
+        return self.result(self.start(words, **more), ok)
+
+
 class Stores(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="is-", dir="/tmp")
@@ -518,6 +537,121 @@ class Stores(unittest.TestCase):
         status, _, err = s.imbrex("images", ok=False)
         self.assertEqual(status, 1)
         self.assertIn("imagestore and graphroot are both", err)
+
+    # ---- a map for every layer -----------------------------------------------------------
+
+    def three_layers(self):
+        """An OCI layout with one image, and how many layers that has."""
+        where = self.folder + "/three"
+        os.makedirs(where + "/blobs/sha256")
+
+        def blob(data, kind):
+            data = data if isinstance(data, bytes) else json.dumps(data).encode()
+            digest = hashlib.sha256(data).hexdigest()
+            with open(f"{where}/blobs/sha256/{digest}", "wb") as f:
+                f.write(data)
+            return {"mediaType": f"application/vnd.oci.image.{kind}", "size": len(data),
+                    "digest": "sha256:" + digest}
+
+        layers = [blob(tar((name, name)), "layer.v1.tar") for name in ("one", "two", "three")]
+        config = blob({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {
+            "type": "layers", "diff_ids": [x["digest"] for x in layers]}}, "config.v1+json")
+        manifest = blob({"schemaVersion": 2, "config": config, "layers": layers,
+                         "mediaType": "application/vnd.oci.image.manifest.v1+json"},
+                        "manifest.v1+json")
+        for name, data in (("index.json", {"schemaVersion": 2, "manifests": [manifest]}),
+                           ("oci-layout", {"imageLayoutVersion": "1.0.0"})):
+            with open(f"{where}/{name}", "w", encoding="utf-8") as f:
+                json.dump(data, f)
+        return where, len(layers)
+
+    def remapped(self, name, *words):
+        """A store whose storage.conf says so, and whose kernel maps nothing."""
+        s = Configured(self.folder, name, *words)
+        s.env["_CONTAINERS_OVERLAY_DISABLE_IDMAP"] = "yes"
+        # The peer does not know that word, but believes what it once found out.
+        os.makedirs(s.run + "/overlay", exist_ok=True)
+        with open(s.run + "/overlay/idmapped-lower-dir-false", "wb"):
+            pass
+        return s
+
+    def maps(self, s):
+        return [(x.get("uidmap"), x.get("gidmap")) for x in s.records("layers")]
+
+    REMAP = ('remap-uids = "0:100000:65536"', 'remap-gids = "0:200000:65536"')
+    MAP = ([{"container_id": 0, "host_id": 100000, "size": 65536}],
+           [{"container_id": 0, "host_id": 200000, "size": 65536}])
+
+    def test_layers_on_nothing_get_the_map_of_the_configuration(self):
+        ours, theirs = self.remapped("g", *self.REMAP), self.remapped("p", *self.REMAP)
+        for s, run in ((ours, ours.plumbing), (theirs, theirs.peer)):
+            if s is theirs and not PEER:
+                continue
+            base = run("import-layer", input=tar(("f", "one"))).splitlines()[0]
+            run("create-layer", base)
+            run("create-layer", "--uidmap", "0:300000:10", "--gidmap", "0:300000:10")
+            run("create-layer", "--hostuidmap", "--hostgidmap")
+            other = [{"container_id": 0, "host_id": 300000, "size": 10}]
+            self.assertEqual(self.maps(s), [self.MAP, self.MAP, (other, other), (None, None)])
+            home = f"{s.root}/overlay/{base}/diff" if DRIVER == "overlay" else f"{s.root}/vfs/dir/{base}"
+            st = os.stat(home + "/f")
+            self.assertEqual((st.st_uid, st.st_gid), (100000, 200000))
+        self.assertEqual(ours.imbrex("check").strip(), "")
+        config = json.loads(ours.plumbing("config"))
+        self.assertEqual((config["uidmap"], config["gidmap"]), self.MAP)
+
+    def test_what_is_pulled_gets_the_map_of_the_configuration(self):
+        layout, layers = self.three_layers()
+        s = self.remapped("g", *self.REMAP)
+        s.imbrex("pull", "-q", "oci:" + layout)
+        self.assertEqual(self.maps(s), [self.MAP] * layers)
+        self.assertEqual(s.imbrex("check").strip(), "")
+        podman = shutil.which("podman")
+        if podman:
+            peer = self.remapped("p", *self.REMAP)
+            p = peer.start([podman, "--cgroup-manager", "cgroupfs", "--events-backend", "file",
+                            "pull", "-q", "oci:" + layout])
+            self.assertEqual(p.returncode, 0, p.stderr)
+            self.assertEqual(self.maps(peer), self.maps(s))
+
+    def test_what_stands_on_a_layer_without_a_map_gets_none(self):
+        layout, layers = self.three_layers()
+        plain = Store(self.folder, "g")
+        plain.imbrex("pull", "-q", "oci:" + layout)
+        records = plain.records("layers")
+        image = plain.records("images")[0]["id"]
+        plain.plumbing("create-image", "-n", "keep", records[0]["id"])
+        plain.imbrex("rmi", "-f", image)
+        s = self.remapped("g", *self.REMAP)
+        s.imbrex("pull", "-q", "oci:" + layout)
+        self.assertEqual(self.maps(s), [(None, None)] * layers)
+        self.assertEqual(s.imbrex("check").strip(), "")
+
+    def test_subordinate_ids_of_a_user_are_the_map(self):
+        for name, first in (("subuid", 300000), ("subgid", 400000)):
+            path = f"{self.folder}/{name}"
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(f"someone:{first}:65536\n")
+            subprocess.run(["mount", "--bind", path, "/etc/" + name], check=True)
+            self.addCleanup(subprocess.run, ["umount", "/etc/" + name], check=False)
+        for n, word in enumerate(("remap-user", "remap-group")):
+            s = self.remapped(f"g{n}", f'{word} = "someone"')
+            s.plumbing("create-layer")
+            self.assertEqual(self.maps(s),
+                             [([{"container_id": 0, "host_id": 300000, "size": 65536}],
+                               [{"container_id": 0, "host_id": 400000, "size": 65536}])])
+
+    def test_a_map_that_is_none_opens_no_store(self):
+        for n, (words, text) in enumerate((
+                ('remap-uids = "0:100000"', "remap-uids: '0:100000' is not made of threes"),
+                ('remap-gids = "0:1:99999999999"', "remap-gids: "),
+                ('remap-uids = "0:1:10,5:100:10"', "remap-uids, remap-gids: "),
+                ('remap-user = "nobody-knows"', "remap-user: no subuid ranges found for user"))):
+            s = self.remapped(f"g{n}", words)
+            status, _, err = s.imbrex("images", ok=False)
+            self.assertEqual(status, 1)
+            self.assertIn(text, err)
+            self.assertFalse(os.path.exists(s.root))
 
     # ---- transient and volatile ----------------------------------------------------------
 
