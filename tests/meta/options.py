@@ -145,6 +145,38 @@ def program_name(program):
     return os.path.basename(program)
 
 
+def driver_options(tree, name):
+    """Keys that the source of a driver takes; those that are only refused need no words."""
+    found = set()
+    for source in tree.files(".c", under=(f"src/driver/{name}",)):
+        text = tree.text(source)
+        found |= set(re.findall(r'str_eq\(opt\.key, "(\w+)"\)', text))
+        found |= {key for key, fn in re.findall(r'^\t\{ "(\w+)", (\w+) \},$', text, re.M)
+                  if not fn.startswith("refuse")}
+    return found
+
+
+def check_drivers(tree):
+    """Every driver's page, held against the driver's own table of options."""
+    pages = tree.files(".7.scd", under=("man/imbrex-driver-",))
+    for page in pages:
+        tree.checked += 1
+        name = page[len("man/imbrex-driver-"):-len(".7.scd")]
+        text = tree.text(page)
+        sections = re.findall(r"^# (.*)$", text, re.M)
+        want = ["NAME", "SYNOPSIS", "DESCRIPTION", "IMPLEMENTATION", "LAYOUT", "RUN TIME",
+                "CONFIGURATION", "LIMITS", "DEBUGGING", "RECOVERY BY HAND", "SEE ALSO"]
+        if sections != want:
+            tree.problem(page, f"its sections are not {', '.join(want)}")
+            continue
+        words = re.search(r"^# CONFIGURATION\n(.*?)(?=^# )", text, re.M | re.S).group(1)
+        have = {key for line in re.findall(r"^\*\w+\*.*$", words, re.M)
+                for key in re.findall(r"\*(\w+)\*", line)}
+        compare(tree, page, driver_options(tree, name), have)
+        if page[len("man/"):-len(".scd")] not in tree.text("man/meson.build"):
+            tree.problem(page, "man/meson.build does not name it")
+
+
 def main():
     tree = house.House(sys.argv[1])
     program = os.path.join(sys.argv[2], "imbrex")
@@ -167,6 +199,7 @@ def main():
         tree.checked += 1
         check_verb(tree, program, verb, found)
     check_plumbing(tree, program)
+    check_drivers(tree)
     tree.finish("verbs")
 
 
