@@ -163,13 +163,13 @@ def check_drivers(tree):
         tree.checked += 1
         name = page[len("man/imbrex-driver-"):-len(".7.scd")]
         text = tree.text(page)
-        sections = re.findall(r"^# (.*)$", text, re.M)
+        sections = re.findall(r"^# ([A-Z ]+)$", text, re.M)
         want = ["NAME", "SYNOPSIS", "DESCRIPTION", "IMPLEMENTATION", "LAYOUT", "RUN TIME",
                 "CONFIGURATION", "LIMITS", "DEBUGGING", "RECOVERY BY HAND", "SEE ALSO"]
         if sections != want:
             tree.problem(page, f"its sections are not {', '.join(want)}")
             continue
-        words = re.search(r"^# CONFIGURATION\n(.*?)(?=^# )", text, re.M | re.S).group(1)
+        words = re.search(r"^# CONFIGURATION\n(.*?)(?=^# LIMITS)", text, re.M | re.S).group(1)
         have = {key for line in re.findall(r"^\*\w+\*.*$", words, re.M)
                 for key in re.findall(r"\*(\w+)\*", line)}
         compare(tree, page, driver_options(tree, name), have)
