@@ -443,7 +443,7 @@ static void die_pulling(const struct world *w, const char *name, const char *unt
 static void make_garbage(const struct world *w)
 {
 	static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-	const char *home = strcmp(w->driver, "vfs") == 0 ? "vfs/dir" : "overlay";
+	const char *home = world_home(w);
 	char path[PATH_MAX];
 	int fd;
 

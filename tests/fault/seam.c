@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdarg.h>
@@ -332,18 +333,58 @@ WRAP(ssize_t, copy_file_range,
 	(in, at_in, out, at_out, n, flags), true,
 	tell_object(&c, SEAM_DATA, out, "", AT_EMPTY_PATH))
 
+/* Of those that are counted; NULL for all others. */
+static const char *ioctl_name(unsigned long request)
+{
+	switch (request) {
+	case FICLONE:
+		return "ioctl";
+	case BTRFS_IOC_SUBVOL_CREATE:
+		return "ioctl SUBVOL_CREATE";
+	case BTRFS_IOC_SNAP_CREATE_V2:
+		return "ioctl SNAP_CREATE_V2";
+	case BTRFS_IOC_SNAP_DESTROY:
+		return "ioctl SNAP_DESTROY";
+	case BTRFS_IOC_SUBVOL_SETFLAGS:
+		return "ioctl SUBVOL_SETFLAGS";
+	case BTRFS_IOC_QUOTA_CTL:
+		return "ioctl QUOTA_CTL";
+	case BTRFS_IOC_QGROUP_LIMIT:
+		return "ioctl QGROUP_LIMIT";
+	case BTRFS_IOC_QGROUP_CREATE:
+		return "ioctl QGROUP_CREATE";
+	default:
+		return NULL;
+	}
+}
+
+static void tell_ioctl(const struct call *c, unsigned long request, int fd, const void *arg)
+{
+	const struct btrfs_ioctl_vol_args_v2 *snapshot = arg;
+	const struct btrfs_ioctl_vol_args *named = arg;
+
+	if (request == FICLONE)
+		tell_object(c, SEAM_DATA, fd, "", AT_EMPTY_PATH);
+	else if (request == BTRFS_IOC_SUBVOL_CREATE)
+		tell_named(c, SEAM_CREATE, -1, NULL, fd, named->name);
+	else if (request == BTRFS_IOC_SNAP_CREATE_V2)
+		tell_named(c, SEAM_CREATE, -1, NULL, fd, snapshot->name);
+	else if (request == BTRFS_IOC_SNAP_DESTROY)
+		tell_object(c, SEAM_UNLINK, fd, named->name, AT_SYMLINK_NOFOLLOW);
+}
+
 int __real_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
-	struct call c = { .name = "ioctl" };
+	struct call c = { .name = ioctl_name(request) };
 	int r;
 
-	if (request == FICLONE && !enter(&c))
+	if (c.name && !enter(&c))
 		return -1;
 	r = __real_ioctl(fd, request, arg);
 	if (r == 0)
-		tell_object(&c, SEAM_DATA, fd, "", AT_EMPTY_PATH);
+		tell_ioctl(&c, request, fd, arg);
 	leave(&c);
 	return r;
 }

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -16,7 +17,9 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "os/beneath.h"
 #include "os/lock.h"
+#include "os/subvolume.h"
 #include "seam.h"
 
 #define PROBLEMS_MAX 20
@@ -133,12 +136,54 @@ static void unmount_below(const char *path)
 	}
 }
 
-void world_remove(const struct world *w, const char *name)
+/* Subvolumes are other file systems to rm, and take it long. */
+static void remove_below(const char *path)
 {
-	const char *path = world_path(w, name);
+	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct imbrex_error err = { 0 };
 
 	unmount_below(path);
-	spawn((const char *const[]){ "rm", "-rf", "--one-file-system", "--", path, NULL });
+	if (remove_tree_at(root, path + 1, &err) < 0)
+		broken(err.message, path);
+	(void)close(root);
+}
+
+void world_remove(const struct world *w, const char *name)
+{
+	remove_below(world_path(w, name));
+}
+
+const char *world_home(const struct world *w)
+{
+	return strcmp(w->driver, "vfs") == 0     ? "vfs/dir"
+	       : strcmp(w->driver, "btrfs") == 0 ? "btrfs/subvolumes"
+						 : "overlay";
+}
+
+/* What has been copied file by file becomes what it was: subvolumes. */
+static void copy_subvolumes(const struct world *w, const char *from, const char *to)
+{
+	char path[PATH_MAX];
+	const struct dirent *e;
+	DIR *old;
+	int new;
+
+	(void)snprintf(path, sizeof(path), "%s/root/btrfs/subvolumes", world_path(w, to));
+	new = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "%s/root/btrfs/subvolumes", world_path(w, from));
+	old = opendir(path);
+	while (old && new >= 0 && (e = readdir(old))) {
+		int fd = openat(dirfd(old), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (e->d_name[0] != '.' && subvolume_is(fd) &&
+			(remove_tree_at(new, e->d_name, NULL) < 0 ||
+				subvolume_snapshot(new, e->d_name, fd) < 0))
+			broken("snapshot", e->d_name);
+		(void)close(fd);
+	}
+	if (old)
+		(void)closedir(old);
+	(void)close(new);
 }
 
 void world_copy(const struct world *w, const char *from, const char *to)
@@ -146,6 +191,8 @@ void world_copy(const struct world *w, const char *from, const char *to)
 	world_remove(w, to);
 	spawn((const char *const[]){
 		"cp", "-a", "--", world_path(w, from), world_path(w, to), NULL });
+	if (strcmp(w->driver, "btrfs") == 0)
+		copy_subvolumes(w, from, to);
 }
 
 static unsigned int stride_of(const char *mode_default)
@@ -164,8 +211,7 @@ static void world_free(void)
 {
 	if (getpid() != owner)
 		return;
-	unmount_below(ours.dir);
-	spawn((const char *const[]){ "rm", "-rf", "--one-file-system", "--", ours.dir, NULL });
+	remove_below(ours.dir);
 }
 
 void world_new(struct world *w, const char *driver, const char *python, const char *script)
@@ -180,7 +226,7 @@ void world_new(struct world *w, const char *driver, const char *python, const ch
 	w->full = full && strcmp(full, "0") != 0;
 	w->stride = w->full ? 1 : stride_of("3");
 	(void)snprintf(w->dir, sizeof(w->dir), "%s/imbrex-fault.XXXXXX",
-		tmp && strlen(tmp) < 30 ? tmp : "/tmp");
+		tmp && strlen(tmp) < 40 ? tmp : "/tmp");
 	if (!mkdtemp(w->dir))
 		broken("make", w->dir);
 	ours = *w;
@@ -480,7 +526,7 @@ static unsigned int count_layer_dirs(const char *dir)
 
 static void expect_no_strays(const struct world *w, struct imbrex_store *s, const char *name)
 {
-	const char *home = strcmp(w->driver, "vfs") == 0 ? "vfs/dir" : "overlay";
+	const char *home = world_home(w);
 	struct imbrex_error err = { 0 };
 	struct imbrex_layer *layers;
 	char dir[PATH_MAX];

@@ -36,6 +36,8 @@ void world_new(struct world *w, const char *driver, const char *python, const ch
 
 /* Path in the world; from a ring of a few buffers. */
 const char *world_path(const struct world *w, const char *name);
+/* Where the driver has its layers, below the graph root. */
+const char *world_home(const struct world *w);
 void world_copy(const struct world *w, const char *from, const char *to);
 void world_remove(const struct world *w, const char *name);
 /* "oci:…:TAG"; a ring as well. */
