@@ -28,9 +28,9 @@ struct imbrex_store;
 
 /* Zero means: as storage.conf and its environment say, the way podman reads them. */
 struct imbrex_store_opts {
-	const char *graphroot; /* persistent data */
-	const char *runroot;   /* lost at reboot; NULL with graphroot set: the default */
-	const char *driver; /* "overlay", "btrfs", "vfs"; NULL: configured, or by what is there */
+	const char *graphroot;   /* persistent data */
+	const char *runroot;     /* lost at reboot; NULL with graphroot set: the default */
+	const char *driver;      /* "overlay", "btrfs", "zfs", "vfs"; NULL: configured, or found */
 	const char *config_file; /* storage.conf to read in place of the default search */
 	const char *const
 		*storage_opts;  /* "key=value"s, NULL at the end; replace those configured */

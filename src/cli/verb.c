@@ -25,7 +25,7 @@ const struct opt global_opts[] = {
 		"containers are gone at the next boot" },
 	{ "read-only", 0, OPT_FLAG, AT(read_only), NULL,
 		"change nothing in the store, not even a lock file" },
-	{ "driver", 0, OPT_TEXT, AT(driver), "NAME", "storage driver: overlay, btrfs or vfs" },
+	{ "driver", 0, OPT_TEXT, AT(driver), "NAME", "storage driver: overlay, btrfs, zfs or vfs" },
 	{ "storage-opt", 0, OPT_LIST, AT(storage_opts), "KEY=VALUE", "option of the driver" },
 	{ "config", 0, OPT_TEXT, AT(config), "FILE", "read this storage.conf, and no other" },
 	{ "json", 0, OPT_FLAG, AT(json), NULL, "print records as JSON" },

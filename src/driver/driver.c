@@ -13,9 +13,11 @@
 #include "driver/btrfs.h"
 #include "driver/overlay.h"
 #include "driver/vfs.h"
+#include "driver/zfs.h"
 #include "os/fd.h"
 
-const struct driver_ops *const driver_table[] = { &overlay_ops, &btrfs_ops, &vfs_ops, NULL };
+const struct driver_ops *const driver_table[] = { &overlay_ops, &btrfs_ops, &zfs_ops, &vfs_ops,
+	NULL };
 
 /* Names that a directory in a graphroot may have, in the order in which drivers are tried. */
 static const char *const known_names[] = { "overlay", "btrfs", "zfs", "vfs" };

@@ -35,6 +35,7 @@
 
 struct driver;
 struct driver_stage;
+struct zfs_options;
 
 struct driver_config {
 	const char *graphroot;  /* absolute, exists; borrowed for the life of the driver */
@@ -47,6 +48,8 @@ struct driver_config {
 	bool single_id;   /* the user namespace maps one id only: chown errors are ignored */
 	bool read_only;   /* never write below graphroot (probes included) */
 	bool ordered;     /* the file system makes names durable in the order they were made */
+	const struct zfs_options *zfs; /* how the driver zfs talks to ZFS; NULL: as it can; borrowed
+					  likewise */
 };
 
 /* How a layer is mounted. Zero: as the driver's options say, read-write. */
@@ -323,7 +326,8 @@ void driver_temp_root(const struct driver *d, char *ret, size_t len);
 /*
  * Choose and open a driver as containers/storage does: `name` ("" or NULL: by what lies in
  * graphroot, then by `priority`, then by what works here). Names: overlay (alias overlay2), btrfs,
- * vfs. Errors EINVAL unknown name; ENOTSUP with the reason; EEXIST "several drivers" in graphroot.
+ * zfs, vfs. Errors EINVAL unknown name; ENOTSUP with the reason; EEXIST "several drivers" in
+ * graphroot.
  */
 int driver_open(const char *name, const struct strv *priority, const struct driver_config *config,
 	struct driver **ret, struct imbrex_error *err) MUST_CHECK;

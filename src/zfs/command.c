@@ -51,7 +51,7 @@ static int complain(
 		(void)fail(err, r, "zfs: %.*s", len, words);
 	else
 		(void)fail(err, r, "ZFS dataset '%s': %.*s", c->noun->text, len, words);
-	if (err && r == IMBREX_EBUSY && !zfs_words_tell_of_clones(words))
+	if (err && r == IMBREX_EBUSY && !zfs_no_waiting_helps(words))
 		err->errnum = EBUSY;
 	return r;
 }

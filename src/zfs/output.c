@@ -32,8 +32,8 @@ static const char *split(char *line, size_t n_fields, char **fields, int *ret_st
 	return NULL;
 }
 
-int zfs_rows(char *text, size_t len, const struct zfs_table *table, zfs_row_fn fn, void *ctx,
-	struct imbrex_error *err)
+int zfs_rows(
+	char *text, size_t len, size_t n_fields, zfs_row_fn fn, void *ctx, struct imbrex_error *err)
 {
 	char *fields[ZFS_FIELDS_MAX];
 	char *end = text + len;
@@ -42,7 +42,7 @@ int zfs_rows(char *text, size_t len, const struct zfs_table *table, zfs_row_fn f
 	int r = 0;
 	int status;
 
-	assert(table->n_fields >= 1 && table->n_fields <= ZFS_FIELDS_MAX);
+	assert(n_fields >= 1 && n_fields <= ZFS_FIELDS_MAX);
 	if (len && memchr(text, '\0', len))
 		return fail(err, IMBREX_EFORMAT, "zfs(8) writes a NUL byte");
 	for (; r == 0 && text < end; line++) {
@@ -51,10 +51,10 @@ int zfs_rows(char *text, size_t len, const struct zfs_table *table, zfs_row_fn f
 		if (!newline)
 			return fail(err, IMBREX_EFORMAT, "zfs(8), line %zu: no end", line);
 		*newline = '\0';
-		fault = split(text, table->n_fields, fields, &status);
+		fault = split(text, n_fields, fields, &status);
 		if (!fault)
 			r = fn(ctx, fields, err);
-		else if (!table->lenient)
+		else
 			r = fail(err, status, "zfs(8), line %zu: %s", line, fault);
 		text = newline + 1;
 	}
@@ -79,6 +79,7 @@ static const struct {
 	{ "dependent clones", IMBREX_EBUSY },
 	{ "snapshot is cloned", IMBREX_EBUSY },
 	{ "has children", IMBREX_EBUSY },
+	{ "being held", IMBREX_EBUSY },
 	{ "out of space", IMBREX_ENOSPC },
 	{ "No space left", IMBREX_ENOSPC },
 	{ "quota exceeded", IMBREX_ENOSPC },
@@ -129,11 +130,15 @@ int zfs_status_of_words(const char *said)
 	return IMBREX_EFAIL;
 }
 
-bool zfs_words_tell_of_clones(const char *said)
+bool zfs_no_waiting_helps(const char *said)
 {
+	static const char *const words[] = { "dependent clones", "is cloned", "being held" };
 	const char *reason;
 	size_t len = reason_of(said, &reason);
+	size_t i;
 
-	return memmem(reason, len, "dependent clones", strlen("dependent clones")) ||
-	       memmem(reason, len, "is cloned", strlen("is cloned"));
+	for (i = 0; i < ARRAY_LEN(words); i++)
+		if (memmem(reason, len, words[i], strlen(words[i])))
+			return true;
+	return false;
 }

@@ -18,25 +18,19 @@
 /* `fields` are borrowed until return. Negative ends the reading with that status. */
 typedef int (*zfs_row_fn)(void *ctx, char *const *fields, struct imbrex_error *err);
 
-struct zfs_table {
-	size_t n_fields;
-	bool lenient; /* lines with more or fewer fields are passed over: values may hold anything
-		       */
-};
-
 /*
  * Each line of `text`, which is changed, has exactly `n_fields` fields; the first is not empty.
  *
  * Errors EFORMAT, with the number of the line; ELIMIT for a field beyond LIMIT_ZFS_VALUE_BYTES.
  */
-int zfs_rows(char *text, size_t len, const struct zfs_table *table, zfs_row_fn fn, void *ctx,
+int zfs_rows(char *text, size_t len, size_t n_fields, zfs_row_fn fn, void *ctx,
 	struct imbrex_error *err) MUST_CHECK;
 
 /* The status that a complaint in English (LC_ALL=C) stands for, whatever the names in it say; EFAIL
  * if none is known. */
 int zfs_status_of_words(const char *said);
 
-/* Is it about clones, which no waiting ends? */
-bool zfs_words_tell_of_clones(const char *said);
+/* Is it about clones or holds, which end when somebody ends them? */
+bool zfs_no_waiting_helps(const char *said);
 
 #endif

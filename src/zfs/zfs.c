@@ -385,8 +385,7 @@ int zfs_get_native(struct zfs *z, const struct zfs_name *name, const char *const
 	o.words[3] = str_text(&list);
 	r = command(z, &o, &out, err);
 	if (r == 0 && out.len)
-		r = zfs_rows(out.data, out.len, &(struct zfs_table){ .n_fields = 2 }, take_native,
-			&w, err);
+		r = zfs_rows(out.data, out.len, 2, take_native, &w, err);
 	if (r == 0 && w.i < n)
 		r = fail(err, IMBREX_EFORMAT, "zfs get does not tell of '%s'", properties[w.i]);
 	return r < 0 ? wrap(err, r, "ZFS dataset '%s'", name->text) : 0;
@@ -396,7 +395,7 @@ int zfs_get_native(struct zfs *z, const struct zfs_name *name, const char *const
 
 struct child_walk {
 	const struct zfs_name *parent;
-	bool has_value;
+	bool has_origin;
 	zfs_child_fn fn;
 	void *ctx;
 };
@@ -405,8 +404,7 @@ static int take_child(void *ctx, char *const *fields, struct imbrex_error *err)
 {
 	const struct child_walk *w = ctx;
 	const struct zfs_child child = { .name = fields[0],
-		.value = w->has_value ? fields[1] : "-",
-		.origin = w->has_value ? "-" : fields[1] };
+		.origin = w->has_origin ? fields[1] : "-" };
 	struct zfs_name checked;
 
 	if (!zfs_name_below(fields[0], w->parent) ||
@@ -420,11 +418,11 @@ int zfs_children(struct zfs *z, const struct zfs_name *parent, const char *local
 {
 	static const char *const by_origin[] = { "list", "-Hp", "-r", "-d", "1", "-t", "filesystem",
 		"-o", "name,origin" };
-	static const char *const by_value[] = { "get", "-Hp", "-r", "-d", "1", "-t", "filesystem",
-		"-s", "local", "-o", "name,value" };
-	const char *const *fixed = local ? by_value : by_origin;
-	size_t i, n = local ? ARRAY_LEN(by_value) : ARRAY_LEN(by_origin);
-	struct child_walk w = { parent, local != NULL, fn, ctx };
+	static const char *const by_property[] = { "get", "-H", "-r", "-d", "1", "-t", "filesystem",
+		"-s", "local", "-o", "name" };
+	const char *const *fixed = local ? by_property : by_origin;
+	size_t i, n = local ? ARRAY_LEN(by_property) : ARRAY_LEN(by_origin);
+	struct child_walk w = { parent, local == NULL, fn, ctx };
 	AUTO_STR out = STR_INIT(LIMIT_ZFS_LIST_BYTES);
 	AUTO_STRV words = { 0 };
 	int r = 0;
@@ -441,20 +439,27 @@ int zfs_children(struct zfs *z, const struct zfs_name *parent, const char *local
 		z, &(struct zfs_command){ .words = &words, .noun = parent, .out = &out }, err);
 	if (r < 0 || !out.len)
 		return r;
-	return zfs_rows(out.data, out.len, &(struct zfs_table){ .n_fields = 2, .lenient = local },
-		take_child, &w, err);
+	return zfs_rows(out.data, out.len, local ? 1 : 2, take_child, &w, err);
 }
 
-static int take_name(void *ctx, char *const *fields, struct imbrex_error *err)
+struct snapshot_walk {
+	zfs_snapshot_fn fn;
+	void *ctx;
+};
+
+static int take_snapshot(void *ctx, char *const *fields, struct imbrex_error *err)
 {
-	return strv_add(ctx, fields[0]) < 0 ? fail_nomem(err) : 0;
+	const struct snapshot_walk *w = ctx;
+
+	return w->fn(w->ctx, fields[0], str_eq(fields[1], "on"), err);
 }
 
-int zfs_snapshots(
-	struct zfs *z, const struct zfs_name *dataset, struct strv *ret, struct imbrex_error *err)
+int zfs_snapshots(struct zfs *z, const struct zfs_name *dataset, bool children, zfs_snapshot_fn fn,
+	void *ctx, struct imbrex_error *err)
 {
-	static const char *const fixed[] = { "list", "-H", "-d", "1", "-t", "snapshot", "-s",
-		"createtxg", "-o", "name" };
+	const char *const fixed[] = { "list", "-H", "-r", "-d", children ? "2" : "1", "-t",
+		"snapshot", "-s", "createtxg", "-o", "name,defer_destroy", dataset->text };
+	struct snapshot_walk w = { fn, ctx };
 	AUTO_STR out = STR_INIT(LIMIT_ZFS_LIST_BYTES);
 	AUTO_STRV words = { 0 };
 	size_t i;
@@ -462,16 +467,13 @@ int zfs_snapshots(
 
 	for (i = 0; r == 0 && i < ARRAY_LEN(fixed); i++)
 		r = strv_add(&words, fixed[i]);
-	if (r == 0)
-		r = strv_add(&words, dataset->text);
 	if (r < 0)
 		return fail_nomem(err);
 	r = zfs_command_run(
 		z, &(struct zfs_command){ .words = &words, .noun = dataset, .out = &out }, err);
 	if (r < 0 || !out.len)
 		return r;
-	return zfs_rows(
-		out.data, out.len, &(struct zfs_table){ .n_fields = 1 }, take_name, ret, err);
+	return zfs_rows(out.data, out.len, 2, take_snapshot, &w, err);
 }
 
 int zfs_pool_health(struct zfs *z, const struct zfs_name *in, char **ret, struct imbrex_error *err)

@@ -8,8 +8,9 @@
  * mounted, and nothing lists more than was named: no call costs more because the pool is large.
  *
  * Threading: calls on one client are safe from several threads, if its trace function is.
- * Errors: err; messages name the dataset and keep ZFS's own words. ENOENT, EEXIST, EBUSY (mounted,
- * held, cloned), ENOSPC (pool, quota), EPERM, EINVAL, ENOTSUP, EIO as far as ZFS tells them apart.
+ * Errors: err; messages name the dataset and keep ZFS's own words. ENOENT, EEXIST, EBUSY (errnum
+ * EBUSY: mounted, which may end; 0: cloned or held), ENOSPC (pool, quota), EPERM, EINVAL, ENOTSUP,
+ * EIO as far as ZFS tells them apart.
  */
 #ifndef ZFS_ZFS_H
 #define ZFS_ZFS_H
@@ -113,29 +114,31 @@ int zfs_get(struct zfs *z, const struct zfs_name *name, const char *property, ch
 int zfs_get_native(struct zfs *z, const struct zfs_name *name, const char *const *properties,
 	size_t n, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
 
-/* A file system directly below another one. */
+/* A file system directly below another one. Both are names as ZFS gives them. */
 struct zfs_child {
-	const char *name;   /* whole name */
-	const char *value;  /* of the property asked for, as the listing has it */
+	const char *name;   /* whole */
 	const char *origin; /* snapshot it was cloned from; "-" if none */
 };
 /* Negative ends the walk with that status. */
 typedef int (*zfs_child_fn)(void *ctx, const struct zfs_child *child, struct imbrex_error *err);
 /*
  * File systems directly below `parent`: costs as much as there are. With `local`, a property, only
- * those that have it set themselves (origin is "-" then); without, all with their origin (value is
- * "-" then).
- *
- * A value may hold line breaks and so bring lines that look like other datasets: before anything is
- * done because of a value it is asked for by zfs_get(). Names and origins are ZFS's own.
+ * those that have it set themselves, without their origin ("-"). Values are not listed on purpose:
+ * one may hold line breaks, and so bring lines that look like other datasets.
  *
  * Limits output <= LIMIT_ZFS_LIST_BYTES
  */
 int zfs_children(struct zfs *z, const struct zfs_name *parent, const char *local, zfs_child_fn fn,
 	void *ctx, struct imbrex_error *err) MUST_CHECK;
-/* Snapshots of one dataset, oldest first; names are appended to `ret`. */
-int zfs_snapshots(struct zfs *z, const struct zfs_name *dataset, struct strv *ret,
-	struct imbrex_error *err) MUST_CHECK;
+/* Negative ends the walk with that status. */
+typedef int (*zfs_snapshot_fn)(
+	void *ctx, const char *name, bool deferred, struct imbrex_error *err);
+/*
+ * Snapshots of a dataset, and with `children` of those directly below it; oldest first. `deferred`
+ * ones go with their last clone or hold.
+ */
+int zfs_snapshots(struct zfs *z, const struct zfs_name *dataset, bool children, zfs_snapshot_fn fn,
+	void *ctx, struct imbrex_error *err) MUST_CHECK;
 /* Health of a pool, in one word. */
 int zfs_pool_health(
 	struct zfs *z, const struct zfs_name *in, char **ret, struct imbrex_error *err) MUST_CHECK;

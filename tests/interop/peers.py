@@ -175,7 +175,7 @@ http: {{addr: 127.0.0.1:{port}}}
         with open("/proc/self/mountinfo", encoding="utf-8") as f:
             points = [line.split()[4] for line in f]
         return [p for p in points if p.startswith(root + "/")
-                and p not in (root + "/overlay", root + "/vfs", root + "/btrfs")]
+                and p not in [root + d for d in ("/overlay", "/vfs", "/btrfs", "/zfs")]]
 
     def close(self):
         for p in self.registries:

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver zfs: who can have it, its options, where its datasets lie, and what it tells of
+ * itself.
+ *
+ * Source: containers/storage, drivers/zfs/zfs.go; docs/formats/store.md, "zfs".
+ */
+#include "driver/zfs.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "driver/options.h"
+#include "driver/where.h"
+#include "os/fd.h"
+#include "os/mountinfo.h"
+#include "os/probe.h"
+
+/* ---- options --------------------------------------------------------------------------- */
+
+static int split_words(const char *list, struct strv *ret, struct imbrex_error *err)
+{
+	while (*list) {
+		size_t n = strcspn(list, ",");
+
+		if (n && strv_take(ret, strndup(list, n)) < 0)
+			return fail_nomem(err);
+		list += n + (list[n] == ',');
+	}
+	return 0;
+}
+
+static int parse_options(struct zfs_driver *d, struct imbrex_error *err)
+{
+	const struct strv *options = d->config.options;
+	size_t i;
+	int r;
+
+	for (i = 0; options && i < options->n; i++) {
+		struct driver_option opt;
+
+		r = option_split(options->items[i], "zfs", &opt, err);
+		if (r == 0)
+			continue;
+		if (r > 0 && str_eq(opt.key, "fsname"))
+			r = zfs_name_dataset(&d->fs, opt.value, err);
+		else if (r > 0 && str_eq(opt.key, "mountopt"))
+			r = split_words(opt.value, &d->mount_options, err);
+		else if (r > 0 && str_eq(opt.key, "size"))
+			r = option_bytes("zfs.size", opt.value, &d->size_bytes, err);
+		else if (r > 0)
+			r = fail(err, IMBREX_EINVAL, "unknown option 'zfs.%s'", opt.key);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- where the datasets lie ------------------------------------------------------------ */
+
+/* The dataset that the graph root lies on. */
+static int find_fsname(struct zfs_driver *d, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = open_root_dir_at(AT_FDCWD, d->config.graphroot, err);
+	AUTO_MOUNTINFO mounts = MOUNTINFO_INIT;
+	uint32_t magic = 0;
+	struct stat st;
+	size_t i;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return fail_errno(err, "stat '%s'", d->config.graphroot);
+	r = fs_magic(fd, &magic);
+	if (r < 0)
+		return fail_code(err, r, "statfs '%s'", d->config.graphroot);
+	if (magic != FS_MAGIC_ZFS) {
+		r = fail(err, IMBREX_ENOTSUP, "'%s' lies on %s, not on zfs", d->config.graphroot,
+			fs_name(magic));
+		return hint(err, r, "set zfs.fsname to the dataset that layers shall lie below");
+	}
+	r = mountinfo_read(&mounts, err);
+	for (i = 0; r == 0 && i < mounts.n; i++) {
+		const struct mount_entry *e = &mounts.entries[i];
+
+		if (str_eq(e->fs_type, "zfs") && e->dev_major == major(st.st_dev) &&
+			e->dev_minor == minor(st.st_dev))
+			return zfs_name_dataset(&d->fs, e->source, err);
+	}
+	return r < 0 ? r
+		     : fail(err, IMBREX_ENOTSUP, "no mount tells which ZFS dataset '%s' is on",
+			       d->config.graphroot);
+}
+
+/* FNV-1a: enough to tell the stores of one machine apart. */
+static uint64_t hash_text(const char *text)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static int set_mark(struct zfs_driver *d, struct imbrex_error *err)
+{
+	d->graphroot = realpath(d->config.graphroot, NULL);
+	if (!d->graphroot)
+		return fail_errno(err, "resolve '%s'", d->config.graphroot);
+	(void)snprintf(
+		d->mark, sizeof(d->mark), ZFS_MARK_PREFIX "%016" PRIx64, hash_text(d->graphroot));
+	return 0;
+}
+
+/* ---- open ------------------------------------------------------------------------------ */
+
+static void zfs_driver_close(struct driver *base)
+{
+	struct zfs_driver *d = zfs_of(base);
+
+	zfs_stop_reading(d);
+	zfs_close(d->z);
+	strv_done(&d->mount_options);
+	free(d->home);
+	free(d->graphroot);
+	free(d);
+}
+
+static int check_machine(const struct zfs_driver *d, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+
+	if (d->config.rootless || geteuid() != 0)
+		return fail(err, IMBREX_ENOTSUP,
+			"the driver zfs needs root: others may not mount datasets");
+	if (d->config.imagestore)
+		return fail(err, IMBREX_ENOTSUP,
+			"the driver zfs keeps no layers of images in a second root ('%s')",
+			d->config.imagestore);
+	fd = open("/dev/zfs", O_RDWR | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV))
+		return fail(err, IMBREX_ENOTSUP, "this kernel has no ZFS: there is no /dev/zfs");
+	return fd < 0 ? fail_errno(err, "open /dev/zfs") : 0;
+}
+
+static int setup(struct zfs_driver *d, struct imbrex_error *err)
+{
+	static const struct zfs_options plain = { 0 };
+	int r;
+
+	r = parse_options(d, err);
+	if (r == 0)
+		r = check_machine(d, err);
+	if (r == 0 && !d->fs.text[0])
+		r = find_fsname(d, err);
+	if (r == 0)
+		r = zfs_open(d->config.zfs ? d->config.zfs : &plain, &d->z, err);
+	if (r == 0)
+		r = zfs_exists(d->z, &d->fs, err);
+	if (r == 0)
+		return fail(
+			err, IMBREX_ENOENT, "there is no ZFS dataset '%s' for layers", d->fs.text);
+	if (r > 0)
+		r = set_mark(d, err);
+	if (r < 0)
+		return r;
+	d->home = format_text("%s/zfs", d->config.graphroot);
+	if (!d->home)
+		return fail_nomem(err);
+	return d->config.read_only ? 0 : mkdirs_at(AT_FDCWD, d->home, 0700, err);
+}
+
+static int zfs_driver_open(
+	const struct driver_config *config, struct driver **ret, struct imbrex_error *err)
+{
+	struct zfs_driver *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return fail_nomem(err);
+	d->base.ops = &zfs_ops;
+	d->config = *config;
+	d->reading_view = (struct zfs_view)ZFS_VIEW_INIT;
+	r = setup(d, err);
+	if (r < 0) {
+		zfs_driver_close(&d->base);
+		return r;
+	}
+	*ret = &d->base;
+	return 0;
+}
+
+/* ---- facts ----------------------------------------------------------------------------- */
+
+static int zfs_status(struct driver *base, struct strv *ret, struct imbrex_error *err)
+{
+	static const char *const names[] = { "used", "available", "quota", "compression" };
+	struct zfs_driver *d = zfs_of(base);
+	AUTO_FREE char *health = NULL;
+	AUTO_STRV v = { 0 };
+	int r;
+
+	r = zfs_get_native(d->z, &d->fs, names, ARRAY_LEN(names), &v, err);
+	if (r == 0)
+		r = zfs_pool_health(d->z, &d->fs, &health, err);
+	if (r < 0)
+		return r;
+	r = strv_addf(ret, "Zpool=%.*s", (int)strcspn(d->fs.text, "/"), d->fs.text);
+	if (r == 0)
+		r = strv_addf(ret, "Zpool Health=%s", health);
+	if (r == 0)
+		r = strv_addf(ret, "Parent Dataset=%s", d->fs.text);
+	if (r == 0)
+		r = strv_addf(ret, "Space Used By Parent=%s", v.items[0]);
+	if (r == 0)
+		r = strv_addf(ret, "Space Available=%s", v.items[1]);
+	if (r == 0)
+		r = strv_addf(ret, "Parent Quota=%s", str_eq(v.items[2], "0") ? "no" : v.items[2]);
+	if (r == 0)
+		r = strv_addf(ret, "Compression=%s", v.items[3]);
+	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static int zfs_metadata(
+	struct driver *base, const char *id, struct strv *ret, struct imbrex_error *err)
+{
+	struct zfs_driver *d = zfs_of(base);
+	struct zfs_name name;
+	int r;
+
+	r = zfs_layer_name(d, id, &name, err);
+	if (r < 0)
+		return r;
+	r = strv_addf(ret, "Mountpoint=%s/graph/%s", d->home, id);
+	if (r == 0)
+		r = strv_addf(ret, "Dataset=%s", name.text);
+	return r < 0 ? fail_nomem(err) : 0;
+}
+
+static int zfs_locate(
+	struct driver *base, const char *path, struct driver_place *ret, struct imbrex_error *err)
+{
+	char dir[NAME_MAX + 1];
+	char id[NAME_MAX + 1];
+
+	if (!path_word(&path, dir, sizeof(dir)))
+		return place_set(ret, "", "directory", "", err);
+	if (str_eq(dir, "tempdirs"))
+		return place_set(ret, "", "temporary", "", err);
+	if (!str_eq(dir, "graph") || !path_word(&path, id, sizeof(id)) ||
+		!zfs_layer_exists(base, id))
+		return place_set(ret, "", "other", "", err);
+	return place_set(ret, id, "content", *path ? path : "/", err);
+}
+
+/* The kernel could, since OpenZFS 2.2; podman does not ask it to. */
+static bool zfs_shifts(struct driver *d, const struct id_maps *maps)
+{
+	return false;
+}
+
+/* Datasets are on disk when they have their names. */
+static int zfs_sync_homes(struct driver *d, struct imbrex_error *err)
+{
+	return 0;
+}
+
+const struct driver_ops zfs_ops = {
+	.name = "zfs",
+	.independent = false,
+	.mount_tail = "",
+	.open = zfs_driver_open,
+	.close = zfs_driver_close,
+	.create = zfs_create_layer,
+	.stage_new = zfs_stage_new,
+	.stage_copy = zfs_stage_copy,
+	.stage_entries = zfs_stage_entries,
+	.stage_seal = zfs_stage_seal,
+	.stage_map = zfs_stage_map,
+	.stage_rebase = zfs_stage_rebase,
+	.stage_publish = zfs_stage_publish,
+	.stage_replace = zfs_stage_replace,
+	.stage_free = zfs_stage_free,
+	.remove = zfs_remove_layer,
+	.shifts = zfs_shifts,
+	.mount = zfs_mount_layer,
+	.unmount = zfs_unmount_layer,
+	.open_file = zfs_open_file,
+	.open_tree = zfs_open_tree,
+	.diff = zfs_diff,
+	.changes = zfs_changes,
+	.diff_size = zfs_diff_size,
+	.list = zfs_list_layers,
+	.exists = zfs_layer_exists,
+	.sync_homes = zfs_sync_homes,
+	.check = zfs_check,
+	.repair = zfs_repair,
+	.garbage = zfs_garbage,
+	.tree_open = zfs_tree_open,
+	.tree_close = zfs_tree_close,
+	.status = zfs_status,
+	.locate = zfs_locate,
+	.holds = zfs_holds,
+	.metadata = zfs_metadata,
+};
