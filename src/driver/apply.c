@@ -102,11 +102,7 @@ static void entry_times(const struct entry *e, struct timespec ret[2])
 		       : (struct timespec){ .tv_sec = e->atime_sec, .tv_nsec = e->atime_nsec };
 }
 
-/*
- * Namespaces in which an xattr of a layer would steer the overlay file system or this library,
- * and the label that the host decides about. Doubly prefixed overlay xattrs are plain data.
- */
-static bool xattr_is_ours(const char *name)
+bool apply_xattr_is_ours(const char *name)
 {
 	const char *rest = str_after(name, "trusted.overlay.");
 
@@ -141,7 +137,7 @@ static int apply_xattrs(struct apply *a, int fd, struct imbrex_error *err)
 	for (i = 0; i < e->n_xattrs; i++) {
 		const struct entry_xattr *x = &e->xattrs[i];
 
-		if (xattr_is_ours(x->name))
+		if (apply_xattr_is_ours(x->name))
 			continue;
 		r = apply_set_xattr(a, fd, x->name, x->value, x->value_len, err);
 		if (r < 0)
@@ -286,13 +282,16 @@ int apply_close_file(struct apply *a, struct imbrex_error *err)
 
 static int begin_file(struct apply *a, struct imbrex_error *err)
 {
-	int r = apply_create_file(a, a->pending.name, err);
+	uint64_t left = a->pending.e.type == ENTRY_FILE ? a->pending.e.size_bytes : 0;
+	int r = left ? apply_adopt_file(a, err) : apply_create_file(a, a->pending.name, err);
 
 	if (r < 0)
 		return r;
-	a->left = a->pending.e.type == ENTRY_FILE ? a->pending.e.size_bytes : 0;
+	a->left = left;
 	if (a->left == 0)
 		return apply_close_file(a, err);
+	if (a->file < 0)
+		return 0;
 	return a->pending.e.n_xattrs ? keep_xattrs(a, err) : 0;
 }
 
@@ -520,6 +519,7 @@ static int apply_begin(struct entry_sink *s, const struct entry *e, struct imbre
 	p->e = *e;
 	p->e.path = p->path;
 	a->left = 0;
+	a->adopted = false;
 	r = map_ids(a, err);
 	if (r < 0)
 		return r;
@@ -547,8 +547,8 @@ static int apply_data(struct entry_sink *s, const void *buf, size_t len, struct 
 	struct apply *a = CONTAINER_OF(s, struct apply, base);
 	int r;
 
-	assert(a->file >= 0 && len <= a->left);
-	r = write_all(a->file, buf, len);
+	assert((a->file >= 0 || a->adopted) && len <= a->left);
+	r = a->adopted ? 0 : write_all(a->file, buf, len);
 	if (r < 0)
 		return fail_code(err, r, "layer entry '%s': write", a->pending.path);
 	a->left -= len;

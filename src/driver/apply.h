@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "os/idmap.h"
 #include "tree/entry_sink.h"
@@ -21,13 +22,28 @@ enum apply_whiteouts {
 	APPLY_REMOVE   /* the tree holds the lower layers: take out what is whited out */
 };
 
+/*
+ * Where the content of files may lie already: in a store on this machine whose layers do not
+ * change. Used for whole files only, by clone or, where that does not work, by link; the bytes
+ * that pass are what is hashed, and what is written if neither works.
+ */
+struct apply_content {
+	/* Open the file of that path, read-only: fd, the caller's, or a negative number: none. */
+	int (*open)(void *ctx, const char *path);
+	void *ctx;
+	struct timespec
+		since; /* before the first byte was read: inodes changed later are not used */
+	bool may_link; /* nobody can write to these files but through their store */
+};
+
 struct apply_opts {
 	enum apply_whiteouts whiteouts;
 	const char *opaque_xattr;   /* APPLY_OVERLAY: its name; static storage */
 	const struct id_maps *maps; /* ids of entries are ids inside of these; borrowed for the life
 				       of the sink; NULL: of the host */
-	bool apply_root;            /* the entry "." sets mode, owner and times of the root */
-	bool in_userns;             /* device nodes are skipped, EPERM of xattrs is ignored */
+	const struct apply_content *content; /* borrowed likewise; NULL: none */
+	bool apply_root; /* the entry "." sets mode, owner and times of the root */
+	bool in_userns;  /* device nodes are skipped, EPERM of xattrs is ignored */
 	bool ignore_chown_errors;
 	bool has_force_mask; /* force_mask counts: real metadata goes to the override xattr */
 	mode_t force_mask;

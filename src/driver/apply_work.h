@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the parts of the applier share: apply.c makes inodes, apply_parent.c finds and makes the
- * directories they go to, apply_whiteout.c hides and removes what lies below.
+ * directories they go to, apply_whiteout.c hides and removes what lies below, apply_content.c takes
+ * content from elsewhere.
  * Errors: err; every message names the entry.
  */
 #ifndef DRIVER_APPLY_WORK_H
@@ -49,6 +50,9 @@ struct apply {
 	struct parent parent;
 	int file; /* owned; -EBADF: no file is open */
 	uint64_t left;
+	bool adopted;  /* the content of the file is there: what passes is not written */
+	bool no_clone; /* of opts.content: it does not work here */
+	bool no_link;
 	struct pending pending;
 	struct pathset *unpacked; /* APPLY_REMOVE: paths this layer made, and their parents */
 	struct pathset *cleared;  /* APPLY_REMOVE: inodes of directories that are opaque already */
@@ -74,6 +78,14 @@ int apply_begin_whiteout(struct apply *a, struct imbrex_error *err) MUST_CHECK;
 int apply_clear_name(struct apply *a, struct imbrex_error *err) MUST_CHECK;
 /* Create the regular file `name` of the parent and leave it open in a->file. */
 int apply_create_file(struct apply *a, const char *name, struct imbrex_error *err) MUST_CHECK;
+/* The same of the pending entry, which has content, and that content too if opts.content has it:
+ * a->adopted says so, and then a->file is -EBADF if nothing is left to do. */
+int apply_adopt_file(struct apply *a, struct imbrex_error *err) MUST_CHECK;
+/*
+ * Namespaces in which an xattr of a layer would steer the overlay file system or this library,
+ * and the label that the host decides about. Doubly prefixed overlay xattrs are plain data.
+ */
+bool apply_xattr_is_ours(const char *name);
 /* Owner, mode, times and xattrs of the open file, and close it. */
 int apply_close_file(struct apply *a, struct imbrex_error *err) MUST_CHECK;
 bool apply_needs_chown(const struct apply *a);

@@ -69,8 +69,10 @@ struct driver_layer_opts {
 	bool image; /* read only once made: goes where images are kept */
 	const struct id_maps
 		*maps; /* ids of entries are ids inside these maps; NULL: of the host */
-	const struct strv *options; /* "size=10G": of this layer alone; NULL: none */
-	const char *label;          /* SELinux label; NULL or "": none */
+	const struct strv *options;          /* "size=10G": of this layer alone; NULL: none */
+	const char *label;                   /* SELinux label; NULL or "": none */
+	const struct apply_content *content; /* of files; a driver may use it; borrowed until the
+						entries are finished; NULL: none */
 };
 
 /* Where the layers below a new one are: published, or still staged in the same transaction. */

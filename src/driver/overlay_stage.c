@@ -52,8 +52,9 @@ struct overlay_stage {
 	bool sealed;
 	bool published;
 	struct source source;
-	struct id_maps_copy maps; /* of the entries */
-	struct id_pair root;      /* who owns what nobody says the owner of */
+	struct id_maps_copy maps;            /* of the entries */
+	const struct apply_content *content; /* borrowed; NULL: none */
+	struct id_pair root;                 /* who owns what nobody says the owner of */
 	char link[OVERLAY_LINK_LEN + 1];
 	struct str lower; /* valid once sealed */
 };
@@ -163,6 +164,7 @@ int overlay_stage_new(struct driver *d, struct tempdir *temp, const struct drive
 	s->temp = temp;
 	tempdir_stage_addition(temp, name);
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
+	s->content = opts ? opts->content : NULL;
 	r = stage_make(s, opts, err);
 	if (r < 0) {
 		overlay_stage_free(&s->base);
@@ -231,6 +233,7 @@ int overlay_stage_entries(
 			.whiteouts = opts->mount_program ? APPLY_AUFS : APPLY_OVERLAY,
 			.opaque_xattr = overlay_opaque_xattr(s->o),
 			.maps = &s->maps.maps,
+			.content = s->content,
 			.in_userns = s->o->in_userns,
 			.ignore_chown_errors = opts->ignore_chown_errors || s->o->config.single_id,
 			.has_force_mask = opts->has_force_mask,

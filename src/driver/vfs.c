@@ -53,7 +53,8 @@ struct vfs_stage {
 	int dir;    /* owned; the tree */
 	int parent; /* owned; the published tree that was copied as what is below; -EBADF: none */
 	int source; /* owned; the layer whose own content was copied; -EBADF: none */
-	struct id_maps_copy maps; /* of the entries */
+	const struct apply_content *content; /* borrowed; NULL: none */
+	struct id_maps_copy maps;            /* of the entries */
 	bool has_entries;
 	bool sealed;
 	bool published;
@@ -309,6 +310,7 @@ static int vfs_stage_new(struct driver *d, struct tempdir *temp, const struct dr
 	s->dir = openat(tempdir_fd(temp), s->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->dir < 0 || fchmod(s->dir, 0555) < 0)
 		return fail_errno(err, "open directory of a new layer");
+	s->content = opts ? opts->content : NULL;
 	r = take_layer_opts(s, opts, err);
 	if (r < 0)
 		return r;
@@ -353,6 +355,7 @@ static int vfs_stage_entries(
 			.whiteouts = APPLY_REMOVE,
 			.apply_root = true,
 			.maps = &s->maps.maps,
+			.content = s->content,
 			.in_userns = s->v->in_userns,
 			.ignore_chown_errors = s->v->ignore_chown_errors,
 		},

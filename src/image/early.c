@@ -154,7 +154,7 @@ static int stage(struct early *e, const struct archive_member *m, size_t positio
 	if (store_txn_independent(e->txn))
 		below = NULL;
 	r = store_txn_layer_new(e->txn, below && below->have ? below->id : NULL,
-		below && !below->have ? below->staged : NULL, &l->job.staged, err);
+		below && !below->have ? below->staged : NULL, NULL, &l->job.staged, err);
 	if (r < 0)
 		return r;
 	if (place) {

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "image/early.h"
 #include "image/layer.h"
+#include "image/open.h"
 #include "image/progress.h"
 #include "imbrex/image.h"
 #include "oci/chain.h"
@@ -29,7 +30,6 @@
 #include "stream/buffer.h"
 #include "stream/digest.h"
 #include "stream/exact.h"
-#include "transport/open.h"
 
 struct pull {
 	struct imbrex_store *s;
@@ -131,7 +131,7 @@ static int open_source(struct pull *p, const char *text, struct imbrex_error *er
 		so.docker.repository.note = note_retry;
 		so.docker.repository.userdata = p;
 	}
-	return source_open(&where, &so, &p->source, err);
+	return image_source_open(&where, &so, p->s, &p->source, err);
 }
 
 /* ---- documents ------------------------------------------------------------------------- */
@@ -316,7 +316,8 @@ static int pull_layer(void *ctx, size_t index, struct imbrex_error *err)
 	struct pull *p = ctx;
 	size_t i = p->missing[index];
 	const struct oci_descriptor *d = &p->manifest.layers[i];
-	struct layer_job job = { .blob = d, .diff_id = &p->config.diff_ids[i] };
+	struct layer_job job = { .blob = p->source->ops->unpacked ? NULL : d,
+		.diff_id = &p->config.diff_ids[i] };
 	AUTO_SINK struct sink *chain = NULL;
 	AUTO_SINK struct sink *watched = NULL;
 	const char *below = NULL;
@@ -326,7 +327,7 @@ static int pull_layer(void *ctx, size_t index, struct imbrex_error *err)
 		below = p->ids[i - 1];
 	r = store_txn_layer_new(p->txn, store_txn_independent(p->txn) ? NULL : below,
 		i > 0 && !store_txn_independent(p->txn) ? p->layers[i - 1].staged : NULL,
-		&job.staged, err);
+		storage_source_content(p->source, i), &job.staged, err);
 	if (r == 0)
 		r = layer_chain_new(&job, &chain, err);
 	if (r < 0)
@@ -409,14 +410,37 @@ static int commit(struct pull *p, const char *id, struct imbrex_error *err)
 		!p->opts->no_sync, err);
 }
 
+/* The image is here: give it the name, and say its id. 1, or 0 if it has gone just now. */
+static int name_it(struct pull *p, const char *id, const char *source_name, char **ret_id,
+	struct imbrex_error *err)
+{
+	AUTO_FREE char *name = NULL;
+	int r = 0;
+
+	if (p->opts->name)
+		r = image_complete_name(p->opts->name, &name, err);
+	else if (source_name)
+		name = strdup(source_name);
+	if (r == 0 && (p->opts->name || source_name) && !name)
+		r = fail_nomem(err);
+	if (r == 0 && name)
+		r = imbrex_image_tag(p->s, id, name, err);
+	if (r < 0)
+		return r == IMBREX_ENOENT ? 0 : r;
+	*ret_id = strdup(id);
+	return *ret_id ? 1 : fail_nomem(err);
+}
+
 /* What the source announces, if it does: 1 if the store has it, and now under that name. */
 static int hear(struct pull *p, char **ret_id, struct imbrex_error *err)
 {
+	const char *same = storage_source_same(p->source);
 	struct source_outline outline;
-	AUTO_FREE char *name = NULL;
 	char id[ID_HEX_LEN + 1];
 	int r;
 
+	if (same)
+		return name_it(p, same, NULL, ret_id, err);
 	/* It speaks of the platform of its own choice. */
 	if (!p->source->ops->outline || p->opts->platform)
 		return 0;
@@ -425,25 +449,14 @@ static int hear(struct pull *p, char **ret_id, struct imbrex_error *err)
 		r = early_expect(p->early, &outline, err);
 	if (r == 0)
 		r = early_is_here(p->early, &outline, err);
-	if (r > 0)
-		r = image_id(&outline.image, NULL, 0, id, err) < 0 ? IMBREX_EFAIL : 1;
 	if (r <= 0)
+		return r;
+	r = image_id(&outline.image, NULL, 0, id, err);
+	if (r < 0)
 		return r;
 	for (size_t i = 0; i < outline.n_diff_ids; i++)
 		progress_skip(&p->progress, &outline.diff_ids[i]);
-	r = 0;
-	if (p->opts->name)
-		r = image_complete_name(p->opts->name, &name, err);
-	else if (outline.name)
-		name = strdup(outline.name);
-	if (r == 0 && (p->opts->name || outline.name) && !name)
-		r = fail_nomem(err);
-	if (r == 0 && name)
-		r = imbrex_image_tag(p->s, id, name, err);
-	if (r < 0)
-		return r == IMBREX_ENOENT ? 0 : r; /* removed just now */
-	*ret_id = strdup(id);
-	return *ret_id ? 1 : fail_nomem(err);
+	return name_it(p, id, outline.name, ret_id, err);
 }
 
 static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex_error *err)

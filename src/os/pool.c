@@ -15,7 +15,8 @@ struct pool {
 	struct imbrex_error *err; /* caller's; filled once, under the lock */
 	pthread_mutex_t lock;
 	size_t next; /* under the lock: first job that was not started */
-	int first;   /* under the lock: status of the first failure; 0 if none */
+	int first;   /* under the lock: status of the first failure, not ECANCELED if there is
+			another; 0 if none */
 };
 
 static void *work(void *arg)
@@ -38,7 +39,8 @@ static void *work(void *arg)
 		if (r >= 0)
 			continue;
 		(void)pthread_mutex_lock(&p->lock);
-		if (p->first == 0) {
+		/* A job that stopped because of another's failure is not what failed. */
+		if (p->first == 0 || (p->first == IMBREX_ECANCELED && r != IMBREX_ECANCELED)) {
 			p->first = r;
 			if (p->err)
 				*p->err = err;

@@ -22,7 +22,7 @@ typedef int (*pool_job)(void *ctx, size_t index, struct imbrex_error *err);
  * the first failure no further job starts; those that run are waited for. With one thread the
  * jobs run in the caller.
  *
- * Errors the status and text of the job that failed first in time.
+ * Errors the status and text of the job that failed first in time, but for one that was canceled.
  */
 int pool_run(size_t n_jobs, size_t n_threads, pool_job job, void *ctx,
 	struct imbrex_error *err) MUST_CHECK;

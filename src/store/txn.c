@@ -118,13 +118,14 @@ bool store_txn_independent(const struct store_txn *txn)
 }
 
 int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct staged_layer *parent,
-	struct staged_layer **ret, struct imbrex_error *err)
+	const struct apply_content *content, struct staged_layer **ret, struct imbrex_error *err)
 {
 	const struct driver_parent below = { .id = parent_id,
 		.stage = parent ? parent->stage : NULL };
 	AUTO_FREE struct staged_layer *l = calloc(1, sizeof(*l));
 	const struct driver_layer_opts opts = { .image = true,
-		.maps = id_maps_empty(&txn->maps.maps) ? NULL : &txn->maps.maps };
+		.maps = id_maps_empty(&txn->maps.maps) ? NULL : &txn->maps.maps,
+		.content = content };
 	struct driver *d = txn->s->driver;
 	int r;
 
@@ -183,7 +184,7 @@ int store_txn_layer_additional(struct store_txn *txn, const struct hash_value *t
 	r = d->ops->find_additional(d, hash_format(toc, digest), reference, &path, err);
 	if (r <= 0)
 		return r;
-	r = store_txn_layer_new(txn, NULL, NULL, &l, err);
+	r = store_txn_layer_new(txn, NULL, NULL, NULL, &l, err);
 	if (r < 0) {
 		d->ops->release_additional(d, path);
 		return r;

@@ -34,9 +34,12 @@ bool store_txn_independent(const struct store_txn *txn);
  * Begin a layer. parent_id: a published layer, or NULL; parent: a layer of this transaction that
  * was filled, or NULL. Both NULL with an independent driver means "told at commit".
  * The result belongs to the transaction.
+ *
+ * content  where its files may lie already; borrowed until its entries are finished; NULL: nowhere
  */
 int store_txn_layer_new(struct store_txn *txn, const char *parent_id, struct staged_layer *parent,
-	struct staged_layer **ret, struct imbrex_error *err) MUST_CHECK;
+	const struct apply_content *content, struct staged_layer **ret,
+	struct imbrex_error *err) MUST_CHECK;
 /* Does the driver know stores of layers that need not be fetched? */
 bool store_txn_has_additional(const struct store_txn *txn);
 /*

@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "oci/digest.h"
 #include "oci/reference.h"
+#include "transport/documents.h"
 #include "transport/engine.h"
 
 struct dockerd {
@@ -145,58 +146,27 @@ static bool is_id(const char *text)
 		   : len == ID_HEX_LEN && hex_is_lower(text, len);
 }
 
-static int full_name(const char *text, char **ret, struct imbrex_error *err)
-{
-	AUTO_REFERENCE ref = { 0 };
-	int r = reference_parse(text, &ref, err);
-
-	if (r == 0)
-		r = reference_default_tag(&ref, err);
-	if (r < 0)
-		return r;
-	*ret = reference_text(&ref);
-	return *ret ? 0 : fail_nomem(err);
-}
-
-/*
- * The name of what was found by `s->reference`: one of those that the engine gives the image, if
- * it completes a short name otherwise than docker (podman does); none if it was found by its id.
- */
+/* What the engine calls it, if it completes a short name otherwise than docker; none for an id. */
 static int choose_name(struct dockerd *s, struct imbrex_error *err)
 {
-	AUTO_FREE char *wanted = NULL;
-	AUTO_FREE char *end = NULL;
+	AUTO_REFERENCE ref = { 0 };
 	size_t len = strlen(s->reference);
 	int r;
 
 	if (is_id(s->reference))
 		return 0;
-	r = full_name(s->reference, &wanted, err);
+	r = name_found_by(s->reference, &s->image.names, &s->name, err);
+	if (r < 0 || s->name ||
+		(len < ID_HEX_LEN && hex_is_lower(s->reference, len) &&
+			strncmp(s->reference, digest_hex(&s->image.id), len) == 0))
+		return r;
+	r = reference_parse(s->reference, &ref, err);
+	if (r == 0)
+		r = reference_default_tag(&ref, err);
 	if (r < 0)
 		return r;
-	end = format_text("/%s%s", s->reference,
-		strchr(strrchr(s->reference, '/') ? strrchr(s->reference, '/') : s->reference, ':')
-			? ""
-			: ":latest");
-	if (!end)
-		return fail_nomem(err);
-	for (size_t i = 0; i < s->image.names.n; i++) {
-		AUTO_FREE char *name = NULL;
-
-		if (full_name(s->image.names.items[i], &name, NULL) < 0)
-			continue;
-		if (str_eq(name, wanted)) {
-			s->name = take_ptr(wanted);
-			return 0;
-		}
-		if (!s->name && str_ends(name, end))
-			s->name = take_ptr(name);
-	}
-	if (s->name || (len < ID_HEX_LEN && hex_is_lower(s->reference, len) &&
-			       strncmp(s->reference, digest_hex(&s->image.id), len) == 0))
-		return 0;
-	s->name = take_ptr(wanted);
-	return 0;
+	s->name = reference_text(&ref);
+	return s->name ? 0 : fail_nomem(err);
 }
 
 static int ask(struct dockerd *s, const struct dockerd_options *opts, struct imbrex_error *err)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "base/str.h"
+#include "base/strv.h"
 #include "transport/transport.h"
 
 /*
@@ -33,6 +34,9 @@ typedef int (*document_fetch_fn)(
 int documents_choose(document_fetch_fn fetch, void *ctx, const struct oci_descriptor *top,
 	const struct platform *want, struct source_manifest *ret,
 	struct imbrex_error *err) MUST_CHECK;
+
+/* The media type of a manifest or index as it is written; NULL for anything else. Static. */
+const char *documents_media_type(enum oci_media media);
 
 /* EDIGEST unless `text` has size and digest of `d`. */
 int documents_check(const struct oci_descriptor *d, const struct str *text,
@@ -66,5 +70,12 @@ int name_from_path(
  */
 int name_from_ref(
 	const char *path, const char *ref_name, char **ret, struct imbrex_error *err) MUST_CHECK;
+/*
+ * The name that an image, which goes by `names` where it is, was found by: the one that `reference`
+ * is, or completes to by docker's rules or by podman's. *ret is NULL if there is none, because
+ * `reference` is an id, or a beginning of one.
+ */
+int name_found_by(const char *reference, const struct strv *names, char **ret,
+	struct imbrex_error *err) MUST_CHECK;
 
 #endif

@@ -16,31 +16,27 @@ enum shape {
 	SHAPE_REFERENCE, /* the rest is a reference */
 	SHAPE_PATH,      /* the rest is a path */
 	SHAPE_PATH_TAG,  /* PATH[:TAG] */
-	SHAPE_UNREADABLE /* known, but not a source yet; `why` says what to do */
 };
 
 struct scheme {
 	const char *prefix;
 	enum shape shape;
 	enum locator_kind kind;
-	const char *why;
 };
-
-#define WHY_PODMAN "use: podman save IMAGE | imbrex pull docker-archive:-"
 
 /* Longer prefixes first where one begins another. */
 static const struct scheme schemes[] = {
-	{ "docker://", SHAPE_REFERENCE, LOCATOR_DOCKER, NULL },
-	{ "dockerd://", SHAPE_REFERENCE, LOCATOR_DOCKERD, NULL },
-	{ "docker-daemon:", SHAPE_REFERENCE, LOCATOR_DOCKERD, NULL },
-	{ "podman://", SHAPE_UNREADABLE, 0, WHY_PODMAN },
-	{ "containers-storage:", SHAPE_UNREADABLE, 0, WHY_PODMAN },
-	{ "docker-archive:", SHAPE_PATH_TAG, LOCATOR_DOCKER_ARCHIVE, NULL },
-	{ "oci-archive:", SHAPE_PATH_TAG, LOCATOR_OCI_ARCHIVE, NULL },
-	{ "oci:", SHAPE_PATH_TAG, LOCATOR_OCI, NULL },
-	{ "dir:", SHAPE_PATH, LOCATOR_DIR, NULL },
-	{ "rootfs:", SHAPE_PATH, LOCATOR_ROOTFS, NULL },
-	{ "tar:", SHAPE_PATH, LOCATOR_TAR, NULL },
+	{ "docker://", SHAPE_REFERENCE, LOCATOR_DOCKER },
+	{ "dockerd://", SHAPE_REFERENCE, LOCATOR_DOCKERD },
+	{ "docker-daemon:", SHAPE_REFERENCE, LOCATOR_DOCKERD },
+	{ "podman://", SHAPE_REFERENCE, LOCATOR_STORAGE },
+	{ "containers-storage:", SHAPE_REFERENCE, LOCATOR_STORAGE },
+	{ "docker-archive:", SHAPE_PATH_TAG, LOCATOR_DOCKER_ARCHIVE },
+	{ "oci-archive:", SHAPE_PATH_TAG, LOCATOR_OCI_ARCHIVE },
+	{ "oci:", SHAPE_PATH_TAG, LOCATOR_OCI },
+	{ "dir:", SHAPE_PATH, LOCATOR_DIR },
+	{ "rootfs:", SHAPE_PATH, LOCATOR_ROOTFS },
+	{ "tar:", SHAPE_PATH, LOCATOR_TAR },
 };
 
 /* Levenshtein distance of short words; large for long ones. */
@@ -94,8 +90,8 @@ static int fail_scheme(const char *text, size_t len, struct imbrex_error *err)
 	if (near)
 		return hint(err, r, "did you mean '%s'?", near->prefix);
 	return hint(err, r,
-		"known are docker://, dockerd://, oci:, oci-archive:, docker-archive:, dir:, "
-		"rootfs: and tar:");
+		"known are docker://, dockerd://, podman://, oci:, oci-archive:, docker-archive:, "
+		"dir:, rootfs: and tar:");
 }
 
 static int fill(enum locator_kind kind, const char *where, size_t where_len, const char *tag,
@@ -146,11 +142,6 @@ static int parse_scheme(
 	const char *rest = text + strlen(s->prefix);
 
 	switch (s->shape) {
-	case SHAPE_UNREADABLE:
-		return hint(err,
-			fail(err, IMBREX_ENOTSUP, "source '%s': '%s' cannot be read directly", text,
-				s->prefix),
-			"%s", s->why);
 	case SHAPE_PATH_TAG:
 		return parse_path_tag(s->kind, text, rest, ret, err);
 	case SHAPE_REFERENCE:
@@ -302,6 +293,8 @@ const char *locator_kind_name(enum locator_kind kind)
 		return "docker";
 	case LOCATOR_DOCKERD:
 		return "dockerd";
+	case LOCATOR_STORAGE:
+		return "containers-storage";
 	case LOCATOR_OCI:
 		return "oci";
 	case LOCATOR_OCI_ARCHIVE:

@@ -17,6 +17,7 @@
 enum locator_kind {
 	LOCATOR_DOCKER = 1,     /* where: a reference, not yet parsed */
 	LOCATOR_DOCKERD,        /* where: a reference or id, as the engine understands it */
+	LOCATOR_STORAGE,        /* where: see image/storage.h, which reads it */
 	LOCATOR_OCI,            /* where: directory; tag: value of ref.name */
 	LOCATOR_OCI_ARCHIVE,    /* where: file or "-"; tag likewise */
 	LOCATOR_DOCKER_ARCHIVE, /* where: file or "-"; tag: reference, or "@N" for the Nth image */

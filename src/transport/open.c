@@ -86,6 +86,8 @@ int source_open(const struct locator *l, const struct source_opts *opts, struct 
 {
 	static const struct source_opts defaults;
 
+	if (l->kind == LOCATOR_STORAGE)
+		return fail(err, IMBREX_ENOTSUP, "an image of another store cannot be read here");
 	if ((size_t)l->kind >= ARRAY_LEN(table) || !table[l->kind])
 		return fail(err, IMBREX_EINVAL, "source of unknown kind %d", (int)l->kind);
 	return table[l->kind](l, opts ? opts : &defaults, ret, err);

@@ -45,7 +45,7 @@ static int fetch_checked(document_fetch_fn fetch, void *ctx, const struct oci_de
 	return 0;
 }
 
-static const char *canonical_type(enum oci_media media)
+const char *documents_media_type(enum oci_media media)
 {
 	switch (media) {
 	case OCI_MEDIA_MANIFEST:
@@ -66,7 +66,7 @@ static int keep(enum oci_media media, const struct oci_descriptor *d, struct str
 	struct str *ret_text, char **ret_type, struct hash_value *ret_digest,
 	struct imbrex_error *err)
 {
-	char *type = strdup(canonical_type(media));
+	char *type = strdup(documents_media_type(media));
 
 	if (!type)
 		return fail_nomem(err);
@@ -305,6 +305,42 @@ int name_from_ref(const char *path, const char *ref_name, char **ret, struct imb
 	if (!text)
 		return fail_nomem(err);
 	*ret = text;
+	return 0;
+}
+
+/* The full name that `text` stands for; NULL if it is none. */
+static char *full_name(const char *text)
+{
+	AUTO_REFERENCE ref = { 0 };
+
+	if (reference_parse(text, &ref, NULL) < 0 || reference_default_tag(&ref, NULL) < 0)
+		return NULL;
+	return reference_text(&ref);
+}
+
+int name_found_by(
+	const char *reference, const struct strv *names, char **ret, struct imbrex_error *err)
+{
+	AUTO_FREE char *wanted = full_name(reference);
+	const char *slash = strrchr(reference, '/');
+	AUTO_FREE char *end = format_text(
+		"/%s%s", reference, strpbrk(slash ? slash : reference, ":@") ? "" : ":latest");
+
+	*ret = NULL;
+	if (!wanted)
+		return 0;
+	if (!end)
+		return fail_nomem(err);
+	for (size_t i = 0; i < names->n; i++) {
+		AUTO_FREE char *name = full_name(names->items[i]);
+
+		if (!name || (!str_eq(name, wanted) && (*ret || !str_ends(name, end))))
+			continue;
+		free(*ret);
+		*ret = take_ptr(name);
+		if (str_eq(*ret, wanted))
+			return 0;
+	}
 	return 0;
 }
 

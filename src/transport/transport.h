@@ -12,6 +12,8 @@
 #ifndef TRANSPORT_TRANSPORT_H
 #define TRANSPORT_TRANSPORT_H
 
+#include <stdbool.h>
+
 #include "base/str.h"
 #include "imbrex/progress.h"
 #include "oci/manifest.h"
@@ -45,6 +47,9 @@ struct source_outline {
 
 struct source_ops {
 	const char *name; /* "docker", "oci", ... */
+	/* blob() pushes layers unpacked: a layer is then known by its DiffID only, and the digest
+	 * and size of its descriptor are what others say of it. */
+	bool unpacked;
 	/*
 	 * NULL: there is none. Called before manifest() by those who want to be told, while the
 	 * image arrives, which of these layers is which (archive_member.diff_id).

@@ -562,7 +562,7 @@ static void nothing_of_an_aborted_transaction_is_left(void **state)
 	struct entry_sink *entries;
 
 	ok(store_txn_begin(f->s, &txn, &err), &err);
-	ok(store_txn_layer_new(txn, NULL, NULL, &layer, &err), &err);
+	ok(store_txn_layer_new(txn, NULL, NULL, NULL, &layer, &err), &err);
 	ok(staged_layer_entries(layer, &entries, &err), &err);
 	entry_sink_free(entries);
 	store_txn_free(txn);
