@@ -8,6 +8,8 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "oci/digest.h"
+#include "os/beneath.h"
+#include "os/fd.h"
 #include "store/bigdata.h"
 #include "store/check.h"
 #include "store/layer.h"
@@ -88,14 +90,16 @@ static int take_problem(void *ctx, const struct driver_problem *p, struct imbrex
 /* A regular file in the directory of the layer's documents, in any of the table's roots. */
 static bool has_file(const struct store_table *t, const char *path)
 {
-	struct stat st;
 	int place;
 
-	if (t->dirfd >= 0 && fstatat(t->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return S_ISREG(st.st_mode);
-	for (place = 0; place < N_PLACES; place++) {
-		if (t->places[place].dirfd >= 0 &&
-			fstatat(t->places[place].dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	for (place = -1; place < N_PLACES; place++) {
+		int dir = place < 0 ? t->dirfd : t->places[place].dirfd;
+		AUTO_CLOSE int fd = -EBADF;
+		struct stat st;
+
+		if (dir >= 0)
+			fd = open_beneath(dir, path, O_PATH | O_NOFOLLOW, 0, BENEATH_NO_SYMLINKS);
+		if (fd >= 0 && fstat(fd, &st) == 0)
 			return S_ISREG(st.st_mode);
 	}
 	return false;

@@ -12,6 +12,8 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "oci/digest.h"
+#include "os/beneath.h"
+#include "os/fd.h"
 #include "os/mountfd.h"
 #include "store/bigdata.h"
 #include "store/check.h"
@@ -250,6 +252,7 @@ static int check_document(struct check *c, const struct found *f, const char *id
 	int64_t size = recorded_size(f, key);
 	AUTO_FREE char *file = NULL;
 	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int fd = -EBADF;
 	struct stat st;
 
 	if (bigdata_file_name(key, &file, NULL) < 0)
@@ -258,7 +261,9 @@ static int check_document(struct check *c, const struct found *f, const char *id
 	path = format_text("%s/%s", id, file);
 	if (!path)
 		return fail_nomem(err);
-	if (fstatat(f->t->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+	/* Its directory is no link to another, either. */
+	fd = open_beneath(f->t->dirfd, path, O_PATH | O_NOFOLLOW, 0, BENEATH_NO_SYMLINKS);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return findings_add(&c->found, &what, err, "document '%s' is missing", key);
 	what.kind = image ? IMBREX_PROBLEM_IMAGE_DATA_SIZE : IMBREX_PROBLEM_CONTAINER_DATA_SIZE;
 	if (size >= 0 && st.st_size != size)

@@ -700,6 +700,139 @@ def vfs_layer_a_link_out(s):
     s.link("vfs/dir/" + s.top, s.outside + "/top")
 
 
+# more of locks
+
+@case(step("ps", 1, "containers.lock"), step("rm -f c", 1, "containers.lock"))
+def containers_lock_a_fifo(s):
+    s.fifo("D-containers/containers.lock")
+
+
+@case(step("create one:1", 1, "images.lock"), step("images", 1, "images.lock"))
+def images_lock_a_directory(s):
+    s.remove("D-images/images.lock")
+    os.mkdir(s.path("D-images/images.lock"))
+
+
+@case(step("images", 1, "layers.lock"), step("gc", 1, "layers.lock"))
+def layers_lock_a_device(s):
+    s.remove("D-layers/layers.lock")
+    os.mknod(s.path("D-layers/layers.lock"), 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+
+
+@case(step("mount c", 1, "mountpoints.lock"), step("rm -f c", 1, "mountpoints.lock"))
+def mounts_lock_a_link_out(s):
+    path = f"{s.run_root}/{DRIVER}-layers/mountpoints.lock"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.lexists(path):
+        os.unlink(path)
+    os.symlink(s.outside + "/file", path)
+
+
+# more of files and their members
+
+@case(step("images", 1, "images.json"), step("tag one:1 x:1", 1, "images.json"))
+def images_a_device_without_end(s):
+    s.remove("D-images/images.json")
+    os.mknod(s.path("D-images/images.json"), 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+
+
+@case(step("create --name d one:1", 0), step("tag one:1 two:1", 0), step("rm d", 0),
+      step("check", 0))
+def members_of_strangers_huge(s):
+    huge = {"x" * 1000: "y" * 1000000, "numbers": list(range(100000)),
+            "deep": json.loads("[" * 50 + "]" * 50), "": {"": None}}
+    for kind in ("layers", "images", "containers"):
+        s.records(kind, lambda r: r[0].update(huge))
+
+
+@case(step("images", 0), step("layers", 0), step("check", 0))
+def members_of_strangers_many(s):
+    s.records("layers", lambda r: r[0].update({f"k{i}": i for i in range(50000)}))
+
+
+@case(step("layers --json", 0), step("images --json", 0), step("create one:1", 0))
+def names_with_control_characters(s):
+    s.records("layers", lambda r: r[0].update(
+        names=["a\nb", "\x1b[2J", "\u202e", "x" * 70000], metadata="\0\x1b]0;x\7"))
+    s.records("images", lambda r: r[0]["names"].append("evil/\x1b[31m:\r\n"))
+
+
+@case(step("images", 0), step("check", 0), step("create one:1", 0))
+def numbers_that_are_none(s):
+    text = s.read("D-layers/layers.json")
+    s.write("D-layers/layers.json", re.sub(
+        r'"diff-size":\s*\d+', '"diff-size":99999999999999999999999999', text))
+
+
+@case(step("images", None, "layers.json"), step("gc", 1, "layers.json"))
+def text_that_is_no_unicode(s):
+    s.write("D-layers/layers.json", b'[{"id":"\xff\xfe' + b"\xc0\x80" * 20 + b'","created":1')
+
+
+# owners and rights
+
+@case(step("images", 0), step("tag one:1 two:1", 0), step("check", 0))
+def tables_of_somebody_else(s):
+    for kind in ("layers", "images", "containers"):
+        os.chown(s.path(f"D-{kind}/{kind}.json"), 65534, 65534)
+        os.chmod(s.path(f"D-{kind}/{kind}.json"), 0)
+
+
+@case(step("check", 1, "layer @TOP", "owner"), step("mount one:1", 0), step("umount one:1", 0),
+      step("check --repair", 0), step("check", 0))
+def content_of_somebody_else(s):
+    os.lchown(s.path(s.tree(s.top) + "/etc/one"), 65534, 65534)
+
+
+@case(step("check", 1, "can be changed by others"), step("check --repair", 0), step("check", 0))
+def table_directories_open_to_all(s):
+    for kind in ("layers", "images", "containers"):
+        os.chmod(s.path(f"D-{kind}"), 0o777)
+
+
+# file systems
+
+@case(step("images", 0, "one"), step("layers", 0), step("check", 0),
+      step("tag one:1 x:1", 1, "on a read-only file system"),
+      step("create one:1", 1, "on a read-only file system"),
+      step("rmi -f one:1", 1, "on a read-only file system"), step("images", 0, "one"))
+def file_system_is_read_only(s):
+    subprocess.run(["mount", "--bind", s.root, s.root], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", s.root], check=True)
+
+
+@case(step("tag one:1 x:1", 1, "D-images"), step("images", 1, "images.lock"),
+      step("rmi -f one:1", 1, "images.lock"))
+def table_directory_is_read_only(s):
+    path = s.path("D-images")
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+
+
+@case(step("images", 0), step("check", 1, "one"), step("mount one:1", None),
+      step("umount one:1", None))
+def content_directory_is_another_file_system(s):
+    subprocess.run(["mount", "-t", "tmpfs", "none", s.path(s.tree(s.top))], check=True)
+
+
+# directories of documents
+
+@case(step("inspect --document=manifest one:1", 1), step("tag one:1 x:1", 0),
+      step("check", 1, "document 'manifest'"), step("rmi -f one:1", 0))
+def image_directory_a_link_out(s):
+    path = f"D-images/{s.image}"
+    shutil.move(s.path(path), s.outside + "/image")
+    s.link(path, s.outside + "/image")
+
+
+@case(step("rm -f c", 0), step("ps", 0))
+def container_directory_a_link_out(s):
+    c = json.loads(s.read("D-containers/containers.json"))[0]["id"]
+    if os.path.lexists(s.path(f"D-containers/{c}")):
+        s.remove(f"D-containers/{c}")
+    s.link(f"D-containers/{c}", s.outside + "/dir")
+
+
 # ---- running them
 
 def expand(text, s):
