@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/enroot/enroot.h"
 #include "cli/out.h"
 #include "cli/storage/storage.h"
 
@@ -21,7 +22,7 @@
 static const struct {
 	const char *name;
 	int (*run)(struct cli *c, const char *program, char **argv);
-} other_faces[] = { { "containers-storage", plumbing_main } };
+} other_faces[] = { { "containers-storage", plumbing_main }, { "enroot", enroot_main } };
 
 /* A name that is nobody's is the native face's: links and copies may have any name. */
 static bool run_other_face(struct cli *c, char **argv, int *ret_status)

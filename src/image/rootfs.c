@@ -340,11 +340,11 @@ static int from_cache(struct import *im, size_t i, struct sink *chain, struct im
 	r = pump_fd(fd, chain, UINT64_MAX, err);
 	if (r == 0)
 		r = sink_finish(chain, err);
-	if (r == IMBREX_EDIGEST || r == IMBREX_EFORMAT) {
-		/* It would be the same the next time. */
+	/* It would be the same the next time. */
+	if (r == IMBREX_EDIGEST || r == IMBREX_EFORMAT)
 		(void)unlinkat(im->cache, hex, 0);
+	if (r == IMBREX_EDIGEST)
 		return wrap(err, r, "its copy in the cache, which is removed");
-	}
 	return r;
 }
 

@@ -216,8 +216,9 @@ PUBLIC int imbrex_squashfs_create(const char *dir, const char *file,
 {
 	static const struct imbrex_squashfs_opts none = { 0 };
 	struct pack p = { .opts = opts ? opts : &none, .root = -EBADF };
-	AUTO_ATOMIC_FILE out = ATOMIC_FILE_INIT;
+	/* Closed after the temporary file is gone from it. */
 	AUTO_CLOSE int parent = -EBADF;
+	AUTO_ATOMIC_FILE out = ATOMIC_FILE_INIT;
 	char name[NAME_MAX + 1];
 	int r;
 

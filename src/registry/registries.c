@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "os/userns.h"
 #include "registry/conffile.h"
 #include "toml/toml.h"
 
@@ -407,12 +408,21 @@ static int load_main(struct registries *r, struct imbrex_error *err)
 	return n == 0 ? load_file(r, AT_FDCWD, "/etc/containers/registries.conf", err) : n;
 }
 
+#define RECORDED_ALIASES "/var/cache/containers/short-name-aliases.conf"
+
+/* Root of a user namespace may meet the directory of the machine's root, which is closed to him. */
+static bool is_other_roots(const char *path)
+{
+	return !in_initial_userns() && access(path, R_OK) < 0 && errno == EACCES;
+}
+
 static int load_all(struct registries *r, struct imbrex_error *err)
 {
 	AUTO_FREE char *folder = user_path("XDG_CONFIG_HOME", ".config", "registries.conf.d");
 	AUTO_FREE char *recorded =
-		geteuid() == 0 ? strdup("/var/cache/containers/short-name-aliases.conf")
-			       : user_path("XDG_CACHE_HOME", ".cache", "short-name-aliases.conf");
+		geteuid() == 0 && !is_other_roots(RECORDED_ALIASES)
+			? strdup(RECORDED_ALIASES)
+			: user_path("XDG_CACHE_HOME", ".cache", "short-name-aliases.conf");
 	int n;
 
 	if (!folder || !recorded)

@@ -123,6 +123,23 @@ def check_plumbing(tree, program):
                 tree.problem(page, f"{alias} is not {name}")
 
 
+def check_enroot(tree, program):
+    """Every option that a command's usage shows is in the page, and the reverse."""
+    page = "man/imbrex-enroot.1.scd"
+    text = tree.text(page)
+    check_order(tree, page, text)
+    shown = set()
+    commands = re.findall(r"(?m)^    ([a-z]+) +\w", output(program, "enroot", "help"))
+    for name in commands:
+        shown |= set(re.findall(r"(?:^   |, )(--?[a-z]+)(?=,|  )",
+                                output(program, "enroot", name, "--help"), re.M))
+        tree.checked += 1
+        if f"*{name}*" not in text:
+            tree.problem(page, f"command {name} is missing")
+    compare(tree, page, shown | {"--help", "-h"},
+            page_flags(re.search(r"^# OPTIONS\n(.*?)(?=^# )", text, re.M | re.S).group(1)))
+
+
 def check_verb(tree, program, verb, tables_):
     page = f"man/{program_name(program)}-{verb}.1.scd"
     text = output(program, verb, "--help")
@@ -195,11 +212,12 @@ def main():
     pages = {n[len("man/imbrex-"):-len(".1.scd")] for n in tree.files(".1.scd", under=("man/",))
              if n.startswith("man/imbrex-")}
     compare(tree, "man", verbs, pages)
-    for verb in sorted(verbs - {"storage"}):
+    for verb in sorted(verbs - {"storage", "enroot"}):
         tree.checked += 1
         check_verb(tree, program, verb, found)
     check_plumbing(tree, program)
     check_drivers(tree)
+    check_enroot(tree, program)
     tree.finish("verbs")
 
 

@@ -8,8 +8,8 @@ static const struct verb *const container_verbs[] = { &verb_run, &verb_create, &
 	&verb_ps, &verb_mount, &verb_umount, &verb_rm, NULL };
 static const struct verb *const store_verbs[] = { &verb_df, &verb_info, &verb_check, &verb_verify,
 	&verb_gc, NULL };
-static const struct verb *const other_verbs[] = { &verb_storage, &verb_unshare, &verb_completion,
-	&verb_version, &verb_help, NULL };
+static const struct verb *const other_verbs[] = { &verb_storage, &verb_enroot, &verb_unshare,
+	&verb_completion, &verb_version, &verb_help, NULL };
 
 static const struct verb_group groups[] = {
 	{ "Images", image_verbs },

@@ -12,7 +12,7 @@ extern const struct verb verb_pull, verb_images, verb_layers, verb_inspect, verb
 extern const struct verb verb_create, verb_ps, verb_mount, verb_umount, verb_run, verb_start,
 	verb_rm;
 extern const struct verb verb_df, verb_info, verb_check, verb_verify, verb_gc;
-extern const struct verb verb_storage, verb_unshare, verb_completion, verb_version, verb_help,
-	verb_names;
+extern const struct verb verb_enroot, verb_storage, verb_unshare, verb_completion, verb_version,
+	verb_help, verb_names;
 
 #endif

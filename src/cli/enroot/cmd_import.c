@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* import, load, digest: images from registries and engines. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/hex.h"
+#include "cli/enroot/enroot.h"
+
+#define AT(member) offsetof(struct enroot_args, member)
+#define OPTION_ARCH                                                            \
+	{                                                                      \
+		{ "-a", "--arch" }, AT(arch), false,                           \
+			"Architecture of the image (x86_64, aarch64, ppc64le)" \
+	}
+
+static int no_memory(void)
+{
+	return enroot_error("out of memory");
+}
+
+/* A file that must not be there yet, in a directory that must be. */
+static int output_path(const char *given, const char *fallback, bool force, char **ret)
+{
+	AUTO_FREE char *path = NULL;
+	struct stat st;
+	int status = enroot_realpath(given ? given : fallback, &path);
+
+	if (status != 0)
+		return status;
+	if (!force && lstat(path, &st) == 0)
+		return enroot_error("File already exists: %s", path);
+	*ret = take_ptr(path);
+	return 0;
+}
+
+/* ---- import ---------------------------------------------------------------------------- */
+
+static int import_squashfs(struct enroot *e, const struct enroot_uri *u, const char *file)
+{
+	AUTO_SOURCE_ENROOT source = { 0 };
+	struct imbrex_rootfs_facts facts = { 0 };
+	struct imbrex_error err = { 0 };
+	AUTO_FREE char *dir = NULL;
+	char digits[11];
+	struct timespec start;
+	int64_t start_sec;
+	int status;
+
+	status = enroot_source_init(e, u, e->operands[0], &source);
+	if (status != 0)
+		return status;
+	if (random_digits(digits) < 0 || clock_gettime(CLOCK_REALTIME, &start) < 0)
+		return enroot_error("no random numbers or no clock");
+	dir = format_text("%s/enroot.%s", getenv("ENROOT_TEMP_PATH"), digits);
+	if (!dir)
+		return no_memory();
+	/* File systems may keep a coarser time. */
+	start_sec = start.tv_sec - 1;
+	if (imbrex_rootfs_import(source.text, dir, &source.opts, &facts, &err) < 0)
+		return enroot_fail(&err);
+	{
+		struct imbrex_squashfs_opts opts = {
+			.made_after = &start_sec,
+			.made_time_sec = facts.created_sec,
+		};
+
+		status = enroot_squash(dir, file, &opts);
+	}
+	imbrex_rootfs_facts_done(&facts);
+	if (imbrex_rootfs_remove(dir, &err) < 0 && status == 0)
+		status = enroot_fail(&err);
+	return status;
+}
+
+static int run_import(struct enroot *e)
+{
+	const char *format =
+		e->args.format ? e->args.format : enroot_setting("ENROOT_ZFS_IMPORT_FORMAT");
+	AUTO_URI u = { 0 };
+	AUTO_FREE char *name = NULL;
+	AUTO_FREE char *fallback = NULL;
+	AUTO_FREE char *file = NULL;
+	int status;
+
+	if (format && !str_eq(format, "pointer") && !str_eq(format, "squashfs"))
+		return enroot_error("ENROOT_ZFS_IMPORT_FORMAT must be 'pointer' or 'squashfs', "
+				    "not '%s'",
+			format);
+	if (!*e->operands[0])
+		return enroot_error("Invalid argument");
+	status = enroot_uri_parse(e->operands[0], &u);
+	if (status != 0)
+		return status;
+	if (u.scheme == SCHEME_ZFS)
+		return enroot_error("zfs:// URIs require ENROOT_STORAGE_BACKEND=zfs");
+	if (e->args.arch && !enroot_debian_arch(e->args.arch))
+		return enroot_error("Unsupported architecture: %s", e->args.arch);
+	name = enroot_uri_name(&u);
+	fallback = name ? format_text("%s.sqsh", name) : NULL;
+	if (!fallback)
+		return no_memory();
+	/* Nothing is ever overwritten here. */
+	status = output_path(e->args.output, fallback, false, &file);
+	if (status != 0)
+		return status;
+	if (e->backend == BACKEND_STORE && !(format && str_eq(format, "squashfs")))
+		return store_import(e, &u, e->operands[0], file);
+	if (e->backend == BACKEND_ZFS && !(format && str_eq(format, "squashfs")))
+		return enroot_error("ENROOT_STORAGE_BACKEND=zfs is not part of this version");
+	return import_squashfs(e, &u, file);
+}
+
+/* ---- load ------------------------------------------------------------------------------ */
+
+static int load_dir(struct enroot *e, const struct enroot_uri *u, const char *name)
+{
+	AUTO_SOURCE_ENROOT source = { 0 };
+	AUTO_FREE char *path = NULL;
+	struct imbrex_error err = { 0 };
+	struct stat st;
+	int status = enroot_container_path(name, &path);
+
+	if (status == 0)
+		status = enroot_source_init(e, u, e->operands[0], &source);
+	if (status != 0)
+		return status;
+	if (lstat(path, &st) == 0) {
+		if (!e->args.force)
+			return enroot_error("File already exists: %s", path);
+		if (imbrex_rootfs_remove(path, &err) < 0)
+			return enroot_fail(&err);
+	}
+	source.opts.strip_setid = true;
+	if (imbrex_rootfs_import(source.text, path, &source.opts, NULL, &err) < 0)
+		return enroot_fail(&err);
+	enroot_info("Loading container root filesystem...");
+	return EXIT_SUCCESS;
+}
+
+static int run_load(struct enroot *e)
+{
+	AUTO_URI u = { 0 };
+	AUTO_FREE char *name = NULL;
+	int status;
+
+	if (!*e->operands[0])
+		return enroot_error("Invalid argument");
+	if (e->args.name && strchr(e->args.name, '/'))
+		return enroot_error("Invalid argument: %s", e->args.name);
+	status = enroot_uri_parse(e->operands[0], &u);
+	if (status != 0)
+		return status;
+	if (u.scheme == SCHEME_ZFS)
+		return enroot_error("zfs:// URIs require ENROOT_STORAGE_BACKEND=zfs");
+	if (u.scheme != SCHEME_DOCKER)
+		return enroot_error("Invalid argument: %s", e->operands[0]);
+	name = e->args.name ? strdup(e->args.name) : enroot_uri_name(&u);
+	if (!name)
+		return no_memory();
+	if (e->backend == BACKEND_STORE)
+		return store_load(e, &u, e->operands[0], name);
+	if (e->backend == BACKEND_ZFS)
+		return enroot_error("ENROOT_STORAGE_BACKEND=zfs is not part of this version");
+	return load_dir(e, &u, name);
+}
+
+/* ---- digest ---------------------------------------------------------------------------- */
+
+static int run_digest(struct enroot *e)
+{
+	AUTO_SOURCE_ENROOT source = { 0 };
+	AUTO_FREE char *digest = NULL;
+	AUTO_URI u = { 0 };
+	struct imbrex_error err = { 0 };
+	int status = enroot_uri_parse(e->operands[0], &u);
+
+	if (status == 0 && u.scheme != SCHEME_DOCKER)
+		status = enroot_error("Invalid argument: %s", e->operands[0]);
+	if (status == 0)
+		status = enroot_source_init(e, &u, e->operands[0], &source);
+	if (status != 0)
+		return status;
+	source.opts.step = NULL;
+	enroot_info("Querying registry for permission grant");
+	if (imbrex_rootfs_digest(source.text, &source.opts, &digest, &err) < 0)
+		return enroot_fail(&err);
+	(void)puts(digest);
+	return EXIT_SUCCESS;
+}
+
+static const struct enroot_option import_options[] = {
+	OPTION_ARCH,
+	{ { "-o", "--output" }, AT(output), false, "Name of the image file" },
+	{ { "-f", "--format" }, AT(format), false,
+		"What the file is: pointer or squashfs (backends store and zfs)" },
+	{ { NULL } },
+};
+
+static const struct enroot_option load_options[] = {
+	OPTION_ARCH,
+	{ { "-n", "--name" }, AT(name), false, "Name of the container" },
+	{ { "-f", "--force" }, AT(force), true, "Replace a container of that name" },
+	{ { NULL } },
+};
+
+static const struct enroot_option digest_options[] = { OPTION_ARCH, { { NULL } } };
+
+const struct enroot_command import_commands[] = {
+	{ "import", "[OPTIONS] [--] URI", "Convert an image of a registry or engine to a file",
+		import_options, 1, 1, run_import },
+	{ "load", "[OPTIONS] [--] URI", "Make a container of an image of a registry", load_options,
+		1, 1, run_load },
+	{ "digest", "[OPTIONS] [--] URI", "Show the digest of an image", digest_options, 1, 1,
+		run_digest },
+	{ NULL },
+};

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What commands of both backends need: paths, sources, squashfs options, the question. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "cli/enroot/enroot.h"
+
+int enroot_realpath(const char *path, char **ret)
+{
+	const char *slash = strrchr(path, '/');
+	AUTO_FREE char *dir = NULL;
+	AUTO_FREE char *real = NULL;
+
+	/* All of it, if it is there: links at its end are followed. */
+	*ret = realpath(path, NULL);
+	if (*ret)
+		return 0;
+	dir = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : strdup(".");
+	real = dir ? realpath(dir, NULL) : NULL;
+	if (!real)
+		return enroot_error("No such file or directory: %s", dir ? dir : path);
+	*ret = format_text("%s/%s", str_eq(real, "/") ? "" : real, slash ? slash + 1 : path);
+	return *ret ? 0 : enroot_error("out of memory");
+}
+
+int enroot_container_path(const char *name, char **ret)
+{
+	if (!*name)
+		return enroot_error("Invalid argument");
+	if (strchr(name, '/') || str_eq(name, "..") || strlen(name) > NAME_MAX)
+		return enroot_error("Invalid argument: %s", name);
+	*ret = format_text("%s/%s", getenv("ENROOT_DATA_PATH"), name);
+	return *ret ? 0 : enroot_error("out of memory");
+}
+
+/* ---- sources --------------------------------------------------------------------------- */
+
+static void on_step(void *userdata, enum imbrex_rootfs_step step, size_t n, const char *text)
+{
+	const struct enroot_source *s = userdata;
+	bool registry = str_after(s->text, "docker://") != NULL;
+
+	switch (step) {
+	case IMBREX_ROOTFS_QUERY:
+		if (!registry) {
+			enroot_info("Fetching image");
+			return;
+		}
+		enroot_info("Querying registry for permission grant");
+		if (s->user)
+			enroot_info("Authenticating with user: %s", s->user);
+		enroot_info("Fetching image manifest list");
+		enroot_info("Fetching image manifest");
+		return;
+	case IMBREX_ROOTFS_MANIFEST:
+		return;
+	case IMBREX_ROOTFS_DOWNLOAD:
+		if (n)
+			enroot_info("Downloading %zu missing layers...", n);
+		else
+			enroot_info("Found all layers in cache");
+		return;
+	case IMBREX_ROOTFS_UNPACK:
+		enroot_info("%s",
+			registry ? "Extracting image layers..." : "Extracting image content...");
+		if (registry)
+			enroot_info("Converting whiteouts...");
+		return;
+	case IMBREX_ROOTFS_OTHER_ARCH:
+		enroot_warn("Image architecture doesn't match the requested one: %s != %s", text,
+			s->arch);
+		return;
+	}
+}
+
+static int cache_level(void)
+{
+	const char *text = enroot_setting("ENROOT_ZSTD_OPTIONS");
+	unsigned int level = text && *text == '-' ? (unsigned int)strtoul(text + 1, NULL, 10) : 0;
+
+	return level >= 1 && level <= 19 ? (int)level : 1;
+}
+
+int enroot_source_init(
+	struct enroot *e, const struct enroot_uri *u, const char *typed, struct enroot_source *ret)
+{
+	const char *machine = e->args.arch;
+	struct utsname uts;
+
+	*ret = (struct enroot_source){ 0 };
+	if (!machine)
+		machine = uname(&uts) == 0 ? uts.machine : "x86_64";
+	ret->arch = enroot_debian_arch(machine);
+	if (!ret->arch)
+		return enroot_error("Unsupported architecture: %s", machine);
+	(void)snprintf(ret->platform, sizeof(ret->platform), "linux/%s", ret->arch);
+	ret->text = enroot_uri_source(u);
+	ret->provenance = enroot_uri_provenance(u, typed);
+	if (!ret->text || !ret->provenance)
+		return enroot_error("out of memory");
+	if (u->scheme == SCHEME_DOCKER && enroot_credentials(u, &ret->user, &ret->password) < 0)
+		return EXIT_FAILURE;
+	ret->opts = (struct imbrex_rootfs_opts){
+		.platform = ret->platform,
+		.tls_verify = enroot_setting("ENROOT_ALLOW_HTTP") ? -1 : 0,
+		.username = ret->user,
+		.password = ret->password,
+		.connections = enroot_number("ENROOT_MAX_CONNECTIONS", 10),
+		.tries = enroot_number("ENROOT_TRANSFER_RETRIES", 0) + 1,
+		.cache_dir = getenv("ENROOT_CACHE_PATH"),
+		.cache_level = cache_level(),
+		.provenance = ret->provenance,
+		.step = on_step,
+		.userdata = ret,
+	};
+	return 0;
+}
+
+void enroot_source_done(struct enroot_source *s)
+{
+	if (s->password)
+		explicit_bzero(s->password, strlen(s->password));
+	free(s->password);
+	free(s->user);
+	free(s->text);
+	free(s->provenance);
+	*s = (struct enroot_source){ 0 };
+}
+
+/* ---- squashfs -------------------------------------------------------------------------- */
+
+int enroot_squash(const char *dir, const char *file, struct imbrex_squashfs_opts *opts)
+{
+	const char *epoch = enroot_setting("SOURCE_DATE_EPOCH");
+	struct imbrex_error err = { 0 };
+	AUTO_STRV words = { 0 };
+	int64_t sec;
+	char *end;
+
+	if (enroot_words(enroot_setting("ENROOT_SQUASH_OPTIONS"), &words) < 0)
+		return enroot_error("out of memory");
+	opts->options = (const char *const *)words.items;
+	opts->processors = enroot_number("ENROOT_MAX_PROCESSORS", 0);
+	opts->all_root = true;
+	if (epoch) {
+		sec = strtoll(epoch, &end, 10);
+		if (*end || end == epoch)
+			return enroot_error("Invalid argument: SOURCE_DATE_EPOCH=%s", epoch);
+		opts->time_sec = &sec;
+	}
+	enroot_info("Creating squashfs filesystem...");
+	return imbrex_squashfs_create(dir, file, opts, &err) < 0 ? enroot_fail(&err) : 0;
+}
+
+/* ---- the question ---------------------------------------------------------------------- */
+
+int enroot_confirm(const char *path)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	int r;
+
+	if (isatty(STDIN_FILENO))
+		(void)fprintf(stderr, "Do you really want to delete %s? [y/N] ", path);
+	n = getline(&line, &cap, stdin);
+	if (n > 0 && line[n - 1] == '\n')
+		line[n - 1] = 0;
+	r = n < 0 ? -1 : str_eq(line, "y") || str_eq(line, "Y");
+	free(line);
+	return r;
+}
