@@ -39,7 +39,8 @@ struct btrfs_stage {
 	int parent;               /* owned; the published tree that it began as; -EBADF: none */
 	int source;               /* owned; the layer whose own content was copied; -EBADF: none */
 	struct id_maps_copy maps; /* of the entries */
-	uint64_t limit_bytes;     /* 0: none */
+	const struct apply_content *content; /* borrowed; NULL: none */
+	uint64_t limit_bytes;                /* 0: none */
 	bool has_entries;
 	bool is_dirty; /* not a snapshot and nothing else */
 	bool sealed;
@@ -188,6 +189,7 @@ int btrfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_
 	r = btrfs_limit_wanted(s->b, opts, &s->limit_bytes, err);
 	if (r < 0)
 		return r;
+	s->content = opts ? opts->content : NULL;
 	tempdir_stage_addition(temp, s->name);
 	r = begin(s, parent, opts, err);
 	if (r < 0)
@@ -260,6 +262,7 @@ int btrfs_stage_entries(
 			.whiteouts = APPLY_REMOVE,
 			.apply_root = true,
 			.maps = &s->maps.maps,
+			.content = s->content,
 			.in_userns = s->b->in_userns,
 			.ignore_chown_errors = s->b->config.single_id,
 		},

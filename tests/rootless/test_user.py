@@ -167,6 +167,25 @@ class WithIds(Case):
                 self.ok(user.imbrex("rmi", name))
                 self.assertEqual(json.loads(user.podman("images", "--format", "json").out), [])
 
+    def test_7_images_of_the_users_podman_are_adopted(self):
+        """From where podman keeps them for this user, into a store elsewhere."""
+        if not lane.have("podman"):
+            self.skipTest("podman is not installed")
+        self.ok(self.user.podman("pull", "-q", "oci:" + self.layout))
+        image = json.loads(self.user.podman("images", "--no-trunc", "--format", "json").out)[0]["Id"]
+        self.ok(self.user.podman("tag", image, "localhost/adopted:1"))
+        other = User(self.lane, WITH_IDS, "many-adopt")
+        r = self.ok(other.imbrex("pull", "-q", "podman://adopted:1"))
+        self.assertEqual(r.last, image)
+        self.same_tree(other.tree("localhost/adopted:1"), lane.merged(self.layers, devices=False))
+        self.ok(other.imbrex("check"))
+        # The store that it lies in gets a name, by a process that is not podman's.
+        self.ok(self.user.imbrex("pull", "-q", "podman://adopted:1", "adopted:2"))
+        self.assertIn("localhost/adopted:2",
+                      json.loads(self.user.podman("inspect", image).out)[0]["RepoTags"])
+        self.ok(self.user.podman("rmi", "-f", image))
+        self.ok(other.imbrex("verify", "adopted:1"))
+
     def test_9_images_go_and_leave_nothing(self):
         self.pulled(self.user)
         self.ok(self.user.imbrex("rmi", IMAGE))
