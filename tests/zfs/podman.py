@@ -9,6 +9,7 @@ Below the dataset IMBREX_ZFS; each test has one of its own there, with its graph
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +19,21 @@ import peers  # noqa: E402
 
 NAME = "localhost/odd:1"
 LAYER = "[0-9a-f]{64}"
+
+
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "man",
+                    "imbrex-driver-zfs.7.scd")
+
+
+def recipes():
+    """{title: commands} of the page, for who has no imbrex."""
+    with open(PAGE, encoding="utf-8") as f:
+        text = f.read().split("# RECOVERY BY HAND", 1)[1]
+    found = {}
+    for block in re.findall(r"(?m)^```\n# (.*\n(?:.*\n)*?)```$", text):
+        title, commands = block.split("\n", 1)
+        found[title.rstrip(".")] = commands
+    return found
 
 
 def zfs(*args):
@@ -30,9 +46,13 @@ class Store(peers.Store):
         super().__init__(machine, "zfs")
         self.dataset = f"{os.environ['IMBREX_ZFS']}/p{machine.stores}"
         zfs("create", "-o", "mountpoint=" + self.root, self.dataset)
+        # What podman asks for its file system is the directory that holds the graph root.
+        self.root += "/g"
+        self.roots[1] = self.root
 
     def end(self):
         super().end()
+        shutil.rmtree(os.path.dirname(self.root), ignore_errors=True)
         zfs("destroy", "-R", "-f", self.dataset)
 
     def datasets(self, kind="filesystem"):
@@ -78,8 +98,8 @@ class Zfs(peers.Case):
         config = s.podman("inspect", "--type", "image", NAME).json()[0]
         self.assertEqual(config["Config"]["Env"], ["COLOUR=blue"])
         self.assertEqual(config["GraphDriver"]["Name"], "zfs")
-        r = s.podman("run", "--rm", "--network=none", "--cgroups=disabled", NAME,
-                     "/bin/probe", "cat", "/etc/motd", timeout=300)
+        r = s.podman("--runtime", "crun", "run", "--rm", "--network=none", "--cgroups=disabled",
+                     NAME, "/bin/probe", "cat", "/etc/motd", timeout=300)
         self.assertEqual(r.out, "third\n")
         # A container of podman's on layers of ours, written to by both.
         ctr = s.podman("create", "--network=none", NAME, "/bin/probe", "ids").last
@@ -151,16 +171,57 @@ class Zfs(peers.Case):
         at = s.imbrex("mount", ctr).last
         self.assertEqual(at, f"{s.root}/zfs/graph/{layer}")
         self.assertEqual(s.mounts(), [at])
-        facts = s.imbrex("inspect", ctr).out
         s.imbrex("umount", ctr)
         self.assertEqual((s.mounts(), os.listdir(s.root + "/zfs/graph")), ([], []))
-        self.assertIn(f"{s.dataset}/{layer}", facts)
         info = s.imbrex("info").out
         for word in ("Parent Dataset", s.dataset, "Zpool Health", "ONLINE"):
             self.assertIn(word, info)
         self.tree_by_mount(NAME)
         s.imbrex("rm", ctr)
         self.clean(s)
+        s.imbrex("rmi", NAME)
+        self.nothing_is_left()
+
+    def test_the_recipes_of_the_man_page_work(self):
+        s, known = self.store, recipes()
+        work = self.machine.path("recipes")
+        mnt = work + "/mnt"
+        os.makedirs(mnt)
+        s.imbrex("pull", "-q", f"oci:{self.layout}:latest", NAME)
+        ctr = s.imbrex("create", NAME).last
+        layer = s.imbrex("inspect", ctr).json()[0]["layer"]
+
+        def do(title, **more):
+            env = {**self.machine.env, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+                   "fs": s.dataset, "id": layer, "root": s.root, "mnt": mnt, **more}
+            p = subprocess.run(["sh", "-euc", known.pop(title)], cwd=work, env=env, check=False,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            self.assertEqual(p.returncode, 0, p.stdout)
+            return p.stdout
+
+        with open(s.imbrex("mount", ctr).last + "/mine", "w", encoding="ascii") as f:
+            f.write("mine")
+        s.imbrex("umount", ctr)
+        do("Save the files of a layer")
+        names = subprocess.run(["tar", "-tf", f"{work}/{layer}.tar"], check=True, text=True,
+                               stdout=subprocess.PIPE).stdout.split("\n")
+        self.assertIn("./mine", names)
+        # Lost, and an old one beside it.
+        zfs("rename", f"{s.dataset}/{layer}", f"{s.dataset}/imbrex-old-{layer}")
+        self.assertNotEqual(self.machine.run(s.argv("imbrex", "check")).status, 0)
+        do("Put a layer back")
+        self.clean(s)
+        zfs("destroy", "-r", f"{s.dataset}/{layer}")
+        do("Make a layer again")
+        self.clean(s)
+        self.same_tree(s.imbrex("mount", ctr).last, self.image.model)
+        s.imbrex("umount", ctr)
+        stranger = "ab" * 32
+        zfs("create", "-o", "mountpoint=legacy", f"{s.dataset}/{stranger}")
+        self.assertEqual(do("List datasets without a record").split(), [stranger])
+        self.assertEqual(known, {})
+        zfs("destroy", f"{s.dataset}/{stranger}")
+        s.imbrex("rm", ctr)
         s.imbrex("rmi", NAME)
         self.nothing_is_left()
 
@@ -186,4 +247,4 @@ class Zfs(peers.Case):
 if __name__ == "__main__":
     if not os.environ.get("IMBREX_ZFS"):
         peers.skip_all("no ZFS dataset is given (tests/vm/onzfs)")
-    peers.main(__name__, ("podman", "containers-storage", "runc", "zfs"))
+    peers.main(__name__, ("podman", "containers-storage", "crun", "zfs"))
