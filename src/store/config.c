@@ -254,7 +254,7 @@ static int take_driver_tables(
 		"size", "inodes", "skip_mount_home", "force_mask", "use_composefs", "sync", NULL };
 	static const char *const vfs[] = { "ignore_chown_errors", NULL };
 	static const char *const btrfs[] = { "min_space", "size", NULL };
-	static const char *const zfs[] = { "fsname", "mountopt", NULL };
+	static const char *const zfs[] = { "fsname", "mountopt", "size", NULL };
 	const struct toml_value *options = toml_table(doc, "storage.options");
 	int r;
 

@@ -160,6 +160,20 @@ static void the_environment_beats_the_file_and_the_command_line_beats_both(void 
 	storage_config_done(&c);
 }
 
+static void the_table_of_zfs_has_a_size(void **state)
+{
+	AUTO_FREE char *path = at("my.conf");
+	struct storage_config c = { 0 };
+
+	put_file("my.conf", "[storage]\ndriver=\"zfs\"\ngraphroot=\"/g\"\nrunroot=\"/r\"\n"
+			    "[storage.options.zfs]\nsize=\"10G\"\nfsname=\"tank/a\"\n"
+			    "mountopt=\"nodev\"\n");
+	assert_int_equal(setenv("CONTAINERS_STORAGE_CONF", path, 1), 0);
+	load(&(struct storage_config_request){ 0 }, &c);
+	expect_options(&c, "zfs.fsname=tank/a zfs.mountopt=nodev zfs.size=10G");
+	storage_config_done(&c);
+}
+
 static void drop_ins_change_single_keys_in_the_order_of_their_names(void **state)
 {
 	struct storage_config c = { 0 };
@@ -346,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		config_test(a_named_file_says_everything),
 		config_test(the_environment_beats_the_file_and_the_command_line_beats_both),
+		config_test(the_table_of_zfs_has_a_size),
 		config_test(drop_ins_change_single_keys_in_the_order_of_their_names),
 		config_test(an_override_file_is_read_last_even_behind_a_named_one),
 		config_test(configured_paths_expand_variables_and_given_ones_do_not),
