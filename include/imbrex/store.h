@@ -117,6 +117,8 @@ struct imbrex_df_object {
 	int64_t shared_bytes; /* of those that others stand on too */
 	int64_t unique_bytes; /* of those that go with it */
 	bool in_use;          /* image: a container stands on it; container: mounted */
+	int64_t limit_bytes;  /* what a container may take at most; 0: no limit */
+	int64_t limit_inodes; /* likewise */
 };
 IMBREX_API int imbrex_df_objects(struct imbrex_store *s, struct imbrex_df_object **ret,
 	size_t *ret_n, struct imbrex_error *err) __attribute__((warn_unused_result));

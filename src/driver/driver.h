@@ -93,6 +93,14 @@ struct driver_change {
 typedef int (*driver_change_fn)(
 	void *ctx, const struct driver_change *change, struct imbrex_error *err);
 
+/* As the file system counts; 0 of the first two: no limit. */
+struct driver_limits {
+	uint64_t size_bytes_max;
+	uint64_t inodes_max;
+	uint64_t size_bytes;
+	uint64_t inodes;
+};
+
 /* What is wrong with what lies on disk. */
 enum driver_problem_kind {
 	DRIVER_PROBLEM_LINK = 1,  /* how layers name each other */
@@ -295,6 +303,10 @@ struct driver_ops {
 	/* Paths of a layer ("UpperDir=…", "LowerDir=…"), appended to ret, for inspect. */
 	int (*metadata)(
 		struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err);
+	/* What layer `id` itself may take, and what it takes: 1, or 0 if the file system does not
+	 * count it. NULL: it never does. */
+	int (*limits)(struct driver *d, const char *id, struct driver_limits *ret,
+		struct imbrex_error *err);
 };
 
 /* First member of each driver's own struct; likewise struct driver_stage. */

@@ -366,4 +366,5 @@ const struct driver_ops overlay_ops = {
 	.locate = overlay_locate,
 	.holds = overlay_holds,
 	.metadata = overlay_metadata,
+	.limits = overlay_limits,
 };

@@ -256,9 +256,9 @@ int overlay_limit_option(const char *name, const char *key, const char *value,
 	struct project_limits *limits, struct imbrex_error *err) MUST_CHECK;
 /* The layer directory `dir` goes: its number limits nobody who gets it next. */
 void overlay_release_limit(struct overlay *o, int dir);
-/* 1, or 0 if the layer is not counted. */
-int overlay_limits_of(struct overlay *o, int dir, struct project_limits *ret_limits,
-	struct project_usage *ret_usage, struct imbrex_error *err) MUST_CHECK;
+/* Member of driver_ops. */
+int overlay_limits(struct driver *d, const char *id, struct driver_limits *ret,
+	struct imbrex_error *err) MUST_CHECK;
 
 /* overlay_lowers.c */
 /* Absolute diff directories below layer `id`, topmost first, without its own `diff`. */

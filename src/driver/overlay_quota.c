@@ -213,14 +213,26 @@ void overlay_release_limit(struct overlay *o, int dir)
 		(void)!project_limit(dir, project, &none);
 }
 
-int overlay_limits_of(struct overlay *o, int dir, struct project_limits *ret_limits,
-	struct project_usage *ret_usage, struct imbrex_error *err)
+int overlay_limits(
+	struct driver *d, const char *id, struct driver_limits *ret, struct imbrex_error *err)
 {
-	uint32_t project = layer_project(o, dir);
+	struct overlay *o = overlay_of(d);
+	AUTO_OVERLAY_LAYER layer = OVERLAY_LAYER_INIT;
+	struct project_limits limits;
+	struct project_usage usage;
+	uint32_t project;
 	int r;
 
+	r = overlay_layer_open(o, id, &layer, err);
+	if (r < 0)
+		return r;
+	project = layer.home == 0 ? layer_project(o, layer.fd) : 0;
 	if (!project)
 		return 0;
-	r = project_ask(dir, project, ret_limits, ret_usage);
-	return r < 0 ? fail_code(err, r, "ask for the project quota of a layer") : 1;
+	r = project_ask(layer.fd, project, &limits, &usage);
+	if (r < 0)
+		return fail_code(err, r, "layer %s: ask for its project quota", id);
+	*ret = (struct driver_limits){ limits.size_bytes, limits.inodes, usage.size_bytes,
+		usage.inodes };
+	return 1;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking at the store: info, inspect. Nothing here changes anything. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -121,13 +122,42 @@ PUBLIC const char *const *imbrex_store_driver_options(const struct imbrex_store 
 
 /* ---- inspect --------------------------------------------------------------------------- */
 
-static int inspect_text(
-	const char *kind, const struct record *rec, char **ret, struct imbrex_error *err)
+/* What the container may take and takes, as a member, where the file system counts it. */
+static int add_limits(struct imbrex_store *s, const struct record *rec, struct str *text,
+	struct imbrex_error *err)
+{
+	struct json_span layer = record_plain(rec, CONTAINER_LAYER);
+	AUTO_FREE char *id = strndup(layer.at ? layer.at : "", layer.len);
+	struct driver_limits limits;
+	struct imbrex_error ignored;
+
+	if (!id)
+		return fail_nomem(err);
+	if (!s->driver->ops->limits ||
+		s->driver->ops->limits(s->driver, id, &limits, &ignored) <= 0)
+		return 0;
+	return str_printf(text,
+		       ",\"limits\":{\"bytes\":%" PRIu64 ",\"inodes\":%" PRIu64
+		       ",\"used_bytes\":%" PRIu64 ",\"used_inodes\":%" PRIu64 "}",
+		       limits.size_bytes_max, limits.inodes_max, limits.size_bytes,
+		       limits.inodes) < 0
+		       ? fail_nomem(err)
+		       : 0;
+}
+
+/* The record as it is in the store, with its kind, and what else is known, in front. */
+static int inspect_text(struct imbrex_store *s, const char *kind, const struct record *rec,
+	char **ret, struct imbrex_error *err)
 {
 	AUTO_STR text = STR_INIT(LIMIT_RECORDS_BYTES);
+	int r;
 
-	/* The record as it is in the store, with its kind in front. */
-	if (str_printf(&text, "{\"kind\":\"%s\"%s", kind, rec->len > 2 ? "," : "") < 0 ||
+	if (str_printf(&text, "{\"kind\":\"%s\"", kind) < 0)
+		return fail_nomem(err);
+	r = str_eq(kind, "container") ? add_limits(s, rec, &text, err) : 0;
+	if (r < 0)
+		return r;
+	if (str_append(&text, ",", rec->len > 2 ? 1 : 0) < 0 ||
 		str_append(&text, rec->text + 1, rec->len - 1) < 0)
 		return fail_nomem(err);
 	*ret = str_take(&text);
@@ -147,16 +177,16 @@ PUBLIC int imbrex_inspect(
 		return r;
 	r = store_find(s, &container_records, object, &f, &found);
 	if (r == 0)
-		return inspect_text("container", found_record(&f), ret_json, err);
+		return inspect_text(s, "container", found_record(&f), ret_json, err);
 	if (r == IMBREX_ENOENT) {
 		r = store_find_image(s, object, &f, &found);
 		if (r == 0)
-			return inspect_text("image", found_record(&f), ret_json, err);
+			return inspect_text(s, "image", found_record(&f), ret_json, err);
 	}
 	if (r == IMBREX_ENOENT) {
 		r = store_find(s, &layer_records, object, &f, &found);
 		if (r == 0)
-			return inspect_text("layer", found_record(&f), ret_json, err);
+			return inspect_text(s, "layer", found_record(&f), ret_json, err);
 	}
 	if (r == IMBREX_ENOENT)
 		return fail(err, r, "no container, image or layer is called '%s'", object);

@@ -237,12 +237,29 @@ static int fill_image(struct imbrex_store *s, struct use *uses, const struct rec
 	return name_object(rec, ret, err);
 }
 
+static int add_limits(struct imbrex_store *s, const char *layer, struct imbrex_df_object *ret,
+	struct imbrex_error *err)
+{
+	struct driver_limits limits;
+	int r;
+
+	if (!s->driver->ops->limits)
+		return 0;
+	r = s->driver->ops->limits(s->driver, layer, &limits, err);
+	if (r <= 0)
+		return r == IMBREX_ENOENT ? 0 : r; /* a damaged layer: check tells */
+	ret->limit_bytes = (int64_t)MIN(limits.size_bytes_max, (uint64_t)INT64_MAX);
+	ret->limit_inodes = (int64_t)MIN(limits.inodes_max, (uint64_t)INT64_MAX);
+	return 0;
+}
+
 static int fill_container(struct imbrex_store *s, const struct use *uses, const struct record *rec,
 	struct imbrex_df_object *ret, struct imbrex_error *err)
 {
 	struct json_span layer = record_plain(rec, CONTAINER_LAYER);
 	ptrdiff_t at = layer.len ? table_find_id(&s->layers.t, layer.at, layer.len) : -1;
 	AUTO_FREE char *id = strndup(layer.at, layer.len);
+	int r;
 
 	if (!id)
 		return fail_nomem(err);
@@ -251,6 +268,9 @@ static int fill_container(struct imbrex_store *s, const struct use *uses, const 
 	if (at >= 0) {
 		ret->total_bytes = uses[at].bytes;
 		ret->unique_bytes = uses[at].bytes;
+		r = add_limits(s, id, ret, err);
+		if (r < 0)
+			return r;
 	}
 	return name_object(rec, ret, err);
 }

@@ -102,6 +102,12 @@ class Quota(peers.Case):
         # podman counts up from the largest number it finds.
         self.assertEqual(numbers[1], numbers[0] + 1)
         self.assertEqual(self.limits(), dict(zip(numbers, (8192, 12288, 16384))))
+        told = [self.store.imbrex("inspect", c).json()[0]["limits"]["bytes"] for c in
+                (ours, theirs, after)]
+        self.assertEqual(told, [8 * MIB, 12 * MIB, 16 * MIB])
+        df = self.store.imbrex("df", "-v", "--json").json()["objects"]
+        self.assertEqual({o["id"]: o["limit_bytes"] for o in df if o["kind"] == "container"},
+                         dict(zip((ours, theirs, after), told)))
         # Each in the other's hands as well.
         self.assertIn(self.mounted("podman", ours), range(5, 9))
         self.assertIn(self.mounted("imbrex", theirs), range(8, 13))
@@ -142,6 +148,10 @@ inodes = "500"
                                 "size=4M", IMAGE]).last
         self.assertEqual(self.limits()[project(self.directory(less))], 4096)
         self.assertIn(self.mounted("imbrex", box), range(5, 9))
+        told = self.store.imbrex("inspect", box).json()[0]["limits"]
+        self.assertEqual((told["bytes"], told["inodes"]), (8 * MIB, 500))
+        self.assertIn(told["used_bytes"], range(5 * MIB, 8 * MIB + 1))
+        self.assertIn(told["used_inodes"], range(3, 10))
         # A layer of the image carries none.
         image = json.loads(self.store.imbrex("inspect", IMAGE).out)[0]["layer"]
         self.assertEqual(project(os.path.join(self.store.root, "overlay", image)), 0)

@@ -23,6 +23,7 @@ static const struct column object_columns[] = {
 	{ "SIZE", .right = true },
 	{ "SHARED", .right = true },
 	{ "UNIQUE", .right = true },
+	{ "LIMIT", .right = true },
 	{ "IN USE" },
 };
 
@@ -36,6 +37,10 @@ static void object_json(struct json_out *j, const struct imbrex_df_object *o)
 	json_number(j, "shared_bytes", o->shared_bytes);
 	json_number(j, "unique_bytes", o->unique_bytes);
 	json_bool(j, "in_use", o->in_use);
+	if (o->limit_bytes)
+		json_number(j, "limit_bytes", o->limit_bytes);
+	if (o->limit_inodes)
+		json_number(j, "limit_inodes", o->limit_inodes);
 	json_end(j, '}');
 }
 
@@ -99,7 +104,7 @@ static int print_objects(const struct imbrex_df_object *objects, size_t n)
 {
 	AUTO_TABLE t = { .columns = object_columns, .n_columns = ARRAY_LEN(object_columns) };
 	char id[OUT_WORD_BYTES * 2], total[OUT_WORD_BYTES], shared[OUT_WORD_BYTES],
-		unique[OUT_WORD_BYTES];
+		unique[OUT_WORD_BYTES], limit[OUT_WORD_BYTES];
 	size_t i;
 	int r;
 
@@ -108,6 +113,7 @@ static int print_objects(const struct imbrex_df_object *objects, size_t n)
 		const char *const cells[] = { o->is_container ? "container" : "image", o->name,
 			out_id(o->id, false, id), out_size(o->total_bytes, total),
 			out_size(o->shared_bytes, shared), out_size(o->unique_bytes, unique),
+			out_size(o->limit_bytes ? o->limit_bytes : -1, limit),
 			o->in_use ? "yes" : "no" };
 
 		r = table_row(&t, cells);
