@@ -201,7 +201,9 @@ class Case(unittest.TestCase):
             "ENROOT_DATA_PATH": self.path("data"), "ENROOT_CACHE_PATH": self.path("cache"),
             "ENROOT_CONFIG_PATH": self.path("conf"), "ENROOT_TEMP_PATH": self.path("tmp"),
             "ENROOT_RUNTIME_PATH": self.path("tmp", "run"), "ENROOT_ALLOW_HTTP": "y",
-            "IMBREX_ENROOT_CONF_DIR": self.path("etc"), **more}
+            "IMBREX_ENROOT_CONF_DIR": self.path("etc"),
+            **{k: os.environ[k] for k in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+               if k in os.environ}, **more}
 
     def enroot(self, *args, env=None, stdin=None, cwd=None, text=True):
         become = self.become if self.lane == "user" and os.geteuid() == 0 else None

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the enroot face say and do what enroot does?
 
-usage: test_enroot.py IMBREX words|root|user
+usage: test_enroot.py IMBREX words|root|user [CLASS...]
 
 words: parsing, settings, messages; needs nothing. root, user: images of a registry become files and
 containers, as root and as an unprivileged user (of this machine, or one that root becomes).
@@ -19,7 +19,12 @@ import unittest
 import fixture
 from fixture import Case, tree
 
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "registry"))
+import engine  # noqa: E402
+
 IMBREX, LANE = os.path.abspath(sys.argv[1]), sys.argv[2]
+ONLY = sys.argv[3:]
 RC = """\
 # enroot-provenance: docker://{host}#team/app:1
 # org.z last line
@@ -555,6 +560,80 @@ class Images(Case):
         self.assertEqual(os.listdir(self.work), [])
 
 
+class Engines(Case):
+    def test_an_image_of_a_docker_engine_is_read_in_place(self):
+        image = engine.Image([fixture.tar(("etc", fixture.D, 0o755), ("one", b"1"), ("two", b"2")),
+                              fixture.tar((".wh.one", b""), ("three", b"3"))])
+        for number, archive in enumerate((image.docker20(), image.containerd())):
+            with engine.Engine(self.path("tmp", f"{number}.sock")) as e:
+                os.chmod(e.path, 0o666)
+                e.serve(image, archive)
+                r = self.good("import", "-o", f"{number}.sqsh", f"dockerd://{image.tag}",
+                              env={"DOCKER_HOST": "unix://" + e.path})
+            self.assertEqual(r.err.splitlines(), [
+                "[INFO] Fetching image", "[INFO] Extracting image content...",
+                "[INFO] Creating squashfs filesystem..."])
+            self.good("create", "-n", f"c{number}", f"{number}.sqsh")
+            box = self.path("data", f"c{number}")
+            self.assertEqual(sorted(os.listdir(box)), ["etc", "three", "two"])
+            with open(f"{box}/etc/rc", encoding="utf-8") as f:
+                self.assertEqual(f.readline(), f"# enroot-provenance: dockerd://{image.tag}\n")
+        with open(self.path("work", "0.sqsh"), "rb") as a, \
+                open(self.path("work", "1.sqsh"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+
+    def test_without_an_engine_it_says_so(self):
+        r = self.enroot("import", "dockerd://x", env={"DOCKER_HOST": "unix:///nowhere"})
+        self.assertEqual((r.status, r.out), (1, ""))
+        self.assertRegex(r.err, r"(?m)^\[ERROR\] import dockerd://x: .*unix:///nowhere")
+        self.assertEqual(os.listdir(self.work), [])
+
+
+class Real(Case):
+    """An image of Debian packages, from a registry, by the tools of others beside it."""
+
+    def test_a_real_image_is_what_its_layers_make(self):
+        base = self.path("tmp", "real")
+        os.mkdir(base)
+        made = subprocess.run([os.path.join(TOP, "tools/make-image"), f"{base}/layout:1"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if made.returncode:
+            self.skipTest("tools/make-image: " + made.stdout.decode()[-200:])
+        registry = fixture.Registry(base)
+        self.addCleanup(registry.stop)
+        registry.push(f"{base}/layout", "real:1")
+        uri = f"docker://{registry.host}/real:1"
+        self.good("import", uri)
+        self.good("import", "-o", "again.sqsh", uri)
+        with open(self.path("work", "real+1.sqsh"), "rb") as a, \
+                open(self.path("work", "again.sqsh"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        self.good("create", "-n", "box", "again.sqsh")
+        self.good("load", "-n", "loaded", uri)
+        subprocess.run(["unsquashfs", "-n", "-d", f"{base}/out", self.path("work", "again.sqsh")],
+                       check=True, stdout=subprocess.PIPE)
+        box, links = tree(self.path("data", "box"))
+        out = tree(f"{base}/out")
+        if os.geteuid() == 0:
+            self.assertEqual((box, links), out)
+        loaded = tree(self.path("data", "loaded"))
+        self.assertEqual(loaded[1], links)
+        self.assertEqual(sorted(loaded[0]), sorted(box))
+        for path in box:
+            self.assertEqual(loaded[0][path][2], box[path][2], path)
+        # As umoci unpacks it, but for what is ours.
+        if os.geteuid() == 0 and shutil.which("umoci"):
+            subprocess.run(["umoci", "raw", "unpack", "--image", f"{base}/layout:1",
+                            f"{base}/umoci"], check=True, stdout=subprocess.PIPE)
+            theirs, _ = tree(f"{base}/umoci")
+            ours = {"etc/rc", "etc/rc.local", "etc/environment", "etc/fstab"}
+            self.assertEqual({p for p in box if p not in ours},
+                             {p for p in theirs if not p.startswith("dev/") and p not in ours})
+            for path, (_, _, what, *_) in theirs.items():
+                if path in box and path not in ours:
+                    self.assertEqual(box[path][2], what, path)
+
+
 class Store(Case):
     """The backend that keeps containers in a store."""
     setUpClass = classmethod(Images.setUpClass.__func__)
@@ -630,7 +709,8 @@ class Store(Case):
 
 
 def main():
-    lanes = {"words": [Words], "root": [Images, Store], "user": [Images, Store]}
+    lanes = {"words": [Words], "root": [Images, Engines, Real, Store],
+             "user": [Images, Engines, Real, Store]}
     if LANE not in lanes:
         sys.exit(__doc__)
     Case.lane = "root" if LANE == "words" else LANE
@@ -644,7 +724,7 @@ def main():
         Case.program = os.path.join(links, "enroot")
         os.symlink(IMBREX, Case.program)
         suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(c)
-                                   for c in lanes[LANE])
+                                   for c in lanes[LANE] if not ONLY or c.__name__ in ONLY)
         sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())
 
 
