@@ -429,7 +429,8 @@ class Images(Case):
 
     def test_load_makes_a_container_with_opaque_directories_and_modes_right(self):
         r = self.good("load", self.uri)
-        self.assertIn("[INFO] Loading container root filesystem...\n", r.err)
+        self.assertTrue(r.err.endswith("[INFO] Converting whiteouts...\n"
+                                       "[INFO] Loading container root filesystem...\n"), r)
         self.check(["list"], 0, "team+app+1\n")
         self.check_rootfs(self.path("data", "team+app+1"), setid=False)
         self.check(["load", self.uri], 1, "",
@@ -551,6 +552,40 @@ class Images(Case):
             self.assertEqual((r.status, r.out), (1, ""))
             self.assertRegex(r.err, r"^\[INFO\] .*\n\[ERROR\] .*squashfs: .*\n$")
         self.check(["list"], 0, "")
+
+    def test_what_runs_in_a_container_is_shown(self):
+        if os.geteuid() != 0 or LANE != "root":
+            self.skipTest("only root can enter a directory as a root file system")
+        box = self.path("data", "box")
+        os.makedirs(self.path("data", "idle"))
+        for path in ["/bin/sleep"] + re.findall(r"(/\S+) \(0x", subprocess.run(
+                ["ldd", "/bin/sleep"], stdout=subprocess.PIPE, text=True, check=True).stdout):
+            os.makedirs(box + os.path.dirname(path), exist_ok=True)
+            shutil.copy(path, box + path)
+        with open(f"{box}/.lock", "wb"):
+            pass
+        with subprocess.Popen(["unshare", "-m", "chroot", box, "/bin/sleep", "100"]) as p:
+            try:
+                while os.readlink(f"/proc/{p.pid}/root") != os.path.realpath(box):
+                    os.sched_yield()
+                while open(f"/proc/{p.pid}/comm", encoding="ascii").read() != "sleep\n":
+                    os.sched_yield()
+                spaces = [str(os.stat(f"/proc/{p.pid}/ns/{n}").st_ino) for n in ("mnt", "user")]
+                lines = self.good("list", "--fancy").out.splitlines()
+            finally:
+                p.kill()
+        rows = [re.split(r" {2,}", line.rstrip()) for line in lines]
+        self.assertEqual(rows[0], ["NAME", "PID", "COMM", "STATE", "STARTED", "TIME", "MNTNS",
+                                   "USERNS", "COMMAND"])
+        mine = [row for row in rows if row[0] == "box"]
+        self.assertEqual(len(mine), 1, lines)
+        row = mine[0]
+        self.assertEqual([row[1], row[2], *row[6:]],
+                         [str(p.pid), "sleep", *spaces, "/bin/sleep 100"])
+        self.assertRegex(row[3], r"^[SR][sl+]*$")
+        self.assertRegex(row[4], r"^\d\d:\d\d$")
+        self.assertRegex(row[5], r"^\d\d:\d\d$")
+        self.assertIn(["idle"], rows)
 
     def test_words_of_mksquashfs_are_refused_by_name(self):
         r = self.enroot("import", self.uri, env={"ENROOT_SQUASH_OPTIONS": "-comp zstd -ef list"})

@@ -133,9 +133,9 @@ static int load_dir(struct enroot *e, const struct enroot_uri *u, const char *na
 			return enroot_fail(&err);
 	}
 	source.opts.strip_setid = true;
+	source.loading = true;
 	if (imbrex_rootfs_import(source.text, path, &source.opts, NULL, &err) < 0)
 		return enroot_fail(&err);
-	enroot_info("Loading container root filesystem...");
 	return EXIT_SUCCESS;
 }
 

@@ -169,6 +169,7 @@ struct enroot_source {
 	struct imbrex_rootfs_opts opts;
 	char platform[48];
 	const char *arch; /* debian name */
+	bool loading;     /* say that a container is made */
 };
 int enroot_source_init(
 	struct enroot *e, const struct enroot_uri *u, const char *typed, struct enroot_source *ret);

@@ -69,6 +69,8 @@ static void on_step(void *userdata, enum imbrex_rootfs_step step, size_t n, cons
 			registry ? "Extracting image layers..." : "Extracting image content...");
 		if (registry)
 			enroot_info("Converting whiteouts...");
+		if (s->loading)
+			enroot_info("Loading container root filesystem...");
 		return;
 	case IMBREX_ROOTFS_OTHER_ARCH:
 		enroot_warn("Image architecture doesn't match the requested one: %s != %s", text,
