@@ -189,17 +189,18 @@ static const char *home(void)
 static int set_defaults(const char *conf_dir)
 {
 	const char *temp = enroot_setting("TMPDIR");
+	const char *run = enroot_setting("XDG_RUNTIME_DIR");
 	const char *h = home();
 	cpu_set_t cpus;
 	int n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
 
-	return set_default("XDG_RUNTIME_DIR", "/run") ||
-	       set_default("XDG_CONFIG_HOME", "%s/.config", h) ||
+	/* XDG_RUNTIME_DIR itself stays unset: /run is no user's, and the store knows better. */
+	return set_default("XDG_CONFIG_HOME", "%s/.config", h) ||
 	       set_default("XDG_CACHE_HOME", "%s/.cache", h) ||
 	       set_default("XDG_DATA_HOME", "%s/.local/share", h) ||
 	       set_default("ENROOT_LIBRARY_PATH", "/usr/lib/enroot") ||
 	       set_default("ENROOT_SYSCONF_PATH", "%s", conf_dir) ||
-	       set_default("ENROOT_RUNTIME_PATH", "%s/enroot", getenv("XDG_RUNTIME_DIR")) ||
+	       set_default("ENROOT_RUNTIME_PATH", "%s/enroot", run ? run : "/run") ||
 	       set_default("ENROOT_CONFIG_PATH", "%s/enroot", getenv("XDG_CONFIG_HOME")) ||
 	       set_default("ENROOT_CACHE_PATH", "%s/enroot", getenv("XDG_CACHE_HOME")) ||
 	       set_default("ENROOT_DATA_PATH", "%s/enroot", getenv("XDG_DATA_HOME")) ||
