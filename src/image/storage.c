@@ -184,7 +184,6 @@ static int take_document(char *text, size_t len, size_t max, const char *what, s
 
 static int read_documents(struct storage *s, struct imbrex_error *err)
 {
-	AUTO_FREE char *type = NULL;
 	char *text;
 	size_t len;
 	int r;
