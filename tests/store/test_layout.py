@@ -163,13 +163,18 @@ class Store:
 
     def walk(self):
         """(in the run root?, path below it, absolute path), but not what a mount shows."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as f:
+            mounts = {line.split()[4] for line in f}
         for run, top in ((False, self.root), (True, self.runroot)):
-            device = os.lstat(top).st_dev
             for at, dirs, files in os.walk(top):
                 for name in dirs + files:
                     path = os.path.join(at, name)
                     yield run, os.path.relpath(path, top), path
-                dirs[:] = [d for d in dirs if os.lstat(os.path.join(at, d)).st_dev == device]
+                # A subvolume is a device of its own, too, but no mount; a home that podman has
+                # bound onto itself is a mount, but no other device.
+                device = os.lstat(at).st_dev
+                dirs[:] = [d for d in dirs if os.path.join(at, d) not in mounts
+                           or os.lstat(os.path.join(at, d)).st_dev == device]
 
 
 class Ours(Store):
@@ -201,9 +206,16 @@ class Ours(Store):
         self.storage("get-image-run-dir", image)
         self.storage("create-container", "--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536",
                      "localhost/one:latest")
+        self.fill_driver()
         self.grow()
         self.damage()
         self.die_importing()
+
+    def fill_driver(self):
+        """What only this driver leaves."""
+        if DRIVER == "btrfs":
+            self.storage("create-container", "--storage-opt", "size=1g", "localhost/one:latest")
+            self.imbrex("mount", "two")
 
     def die_importing(self):
         """Killed in the middle of an archive: what it has staged is left."""
@@ -333,8 +345,12 @@ def main():
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, "-B",
                               *sys.argv])
     os.umask(0o022)
-    base = os.path.join(tempfile.gettempdir(), "il-" + os.urandom(6).hex())
+    loopfs = os.environ.get("IMBREX_LOOPFS")
+    # podman takes no run root of more than 50 characters, and no image in a path of capital ones.
+    base = os.path.join("/tmp" if loopfs else tempfile.gettempdir(), "il-" + os.urandom(6).hex())
     os.mkdir(base, 0o755)
+    if loopfs:
+        execute(["mount", "--bind", loopfs, base])
     try:
         status = run(base)
     finally:
@@ -343,6 +359,9 @@ def main():
         for point in reversed([p for p in points if p.startswith(base + "/")]):
             libc.umount2(point.encode(), MS_DETACH)
         shutil.rmtree(base, ignore_errors=True)
+        if loopfs:
+            libc.umount2(base.encode(), MS_DETACH)
+            os.rmdir(base)
     sys.exit(status)
 
 

@@ -110,8 +110,8 @@ class Recipes(unittest.TestCase):
             return json.load(f)
 
     def content(self, layer):
-        return self.path("vfs", "dir", layer) if DRIVER == "vfs" else self.path("overlay", layer,
-                                                                                "diff")
+        return self.path(*{"vfs": ("vfs", "dir", layer), "overlay": ("overlay", layer, "diff"),
+                           "btrfs": ("btrfs", "subvolumes", layer)}[DRIVER])
 
     def text(self, path):
         with open(path, encoding="utf-8") as f:
@@ -130,16 +130,21 @@ class Recipes(unittest.TestCase):
         if DRIVER != "overlay":
             self.skipTest("is about overlay")
 
-    def vfs(self):
-        if DRIVER != "vfs":
-            self.skipTest("is about vfs")
+    def whole(self):
+        if DRIVER not in ("vfs", "btrfs"):
+            self.skipTest("is about drivers that keep whole trees")
+
+    def btrfs(self):
+        if DRIVER != "btrfs":
+            self.skipTest("is about btrfs")
 
     def test_every_recipe_is_tried(self):
         with open(__file__, encoding="utf-8") as f:
             tried = set(re.findall(r'self\.cook\("([^"]*)"', f.read()))
-        other = {"vfs": "overlay", "overlay": "vfs"}[DRIVER]
-        with open(os.path.join(MAN, f"imbrex-driver-{other}.7.scd"), encoding="utf-8") as f:
-            others = {t.rstrip(".") for t in re.findall(r"^```\n# (.*)", f.read(), re.M)}
+        others = set()
+        for other in {"overlay", "vfs", "btrfs"} - {DRIVER}:
+            with open(os.path.join(MAN, f"imbrex-driver-{other}.7.scd"), encoding="utf-8") as f:
+                others |= {t.rstrip(".") for t in re.findall(r"^```\n# (.*)", f.read(), re.M)}
         self.assertEqual(set(self.known) - tried, set())
         self.assertEqual(tried - set(self.known) - others, set())
 
@@ -202,19 +207,53 @@ class Recipes(unittest.TestCase):
     # ---- vfs ----
 
     def test_files_are_saved(self):
-        self.vfs()
+        self.whole()
         self.cook("Save the files of a layer")
         with tarfile.open(self.mnt + "/files.tar") as t:
             names = {os.path.normpath(n) for n in t.getnames()} - {"."}
         self.assertEqual(names, set(self.want))
 
     def test_a_layer_is_made_again(self):
-        self.vfs()
+        self.whole()
         shutil.rmtree(self.content(self.layer))
         self.cook("Make a layer again")
         self.clean()
 
-    # ---- both ----
+    # ---- btrfs ----
+
+    def ids(self):
+        """Inode numbers of the layers' roots: 256 are subvolumes."""
+        return {n: os.stat(self.content(n)).st_ino for n in os.listdir(self.path("btrfs/subvolumes"))}
+
+    def test_a_subvolume_is_shown(self):
+        self.btrfs()
+        shown = self.cook("Show a layer's subvolume, and what it is a snapshot of")
+        above = self.cook("Show a layer's subvolume, and what it is a snapshot of", id=self.top)
+        self.assertEqual(re.search(r"Parent UUID:\s*(\S+)", shown).group(1),
+                         re.search(r"\bUUID:\s*(\S+)", above).group(1))
+
+    def test_copied_directories_become_subvolumes(self):
+        self.btrfs()
+        for layer in self.ids():
+            os.rename(self.content(layer), self.dir + "/old")
+            self.execute(["cp", "-a", self.dir + "/old", self.content(layer)])
+            shutil.rmtree(self.dir + "/old")
+        self.assertNotIn(256, self.ids().values())
+        self.clean()
+        self.cook("Turn copied directories into subvolumes")
+        self.assertEqual(set(self.ids().values()), {256})
+        self.clean()
+
+    def test_a_subvolume_is_removed(self):
+        self.btrfs()
+        for name in ("a", "a/b", "c"):
+            self.execute(["btrfs", "subvolume", "create", self.content(self.layer) + "/" + name])
+        self.cook("Remove a subvolume, and those in it")
+        self.assertFalse(os.path.exists(self.content(self.layer)))
+        self.cook("Make a layer again")
+        self.clean()
+
+    # ---- all ----
 
     def test_strangers_are_listed(self):
         stranger = "ab" * 32
