@@ -23,6 +23,8 @@ import time
 
 IMBREX, MAKE_LAYOUTS, DRIVER = sys.argv[1:4]
 ONLY = sys.argv[4:]
+# Where drivers that keep whole trees have them.
+HOME = {"vfs": "vfs/dir", "btrfs": "btrfs/subvolumes"}.get(DRIVER)
 IN_LANE = "IMBREX_STORE_LANE"
 SHOW = os.environ.get("IMBREX_SHOW")
 SECONDS = 20
@@ -108,7 +110,7 @@ class Store:
         return f"D-images/{self.image}/{name}"
 
     def tree(self, layer):
-        return f"overlay/{layer}/diff" if DRIVER == "overlay" else f"vfs/dir/{layer}"
+        return f"overlay/{layer}/diff" if DRIVER == "overlay" else f"{HOME}/{layer}"
 
     def command(self, *args):
         words = [IMBREX, "--root", self.root, "--runroot", self.run_root]
@@ -134,7 +136,7 @@ def snapshot(folder):
 # ---- the cases: name, drivers, damage, [(command, exit status, text expected somewhere)]
 
 CASES = []
-BOTH, OVERLAY, VFS = ("overlay", "vfs"), ("overlay",), ("vfs",)
+BOTH, OVERLAY, VFS = ("overlay", "vfs", "btrfs"), ("overlay",), ("vfs", "btrfs")
 
 
 def case(*steps, drivers=BOTH):
@@ -277,7 +279,7 @@ def layer_fields_of_other_types(s):
       step("check", 1, "its content is missing"), step("mount one:1", 1, "no directory in"),
       step("rmi -f one:1", 0))
 def layer_content_missing(s):
-    s.remove(f"overlay/{s.top}" if DRIVER == "overlay" else f"vfs/dir/{s.top}")
+    s.remove(f"overlay/{s.top}" if DRIVER == "overlay" else f"{HOME}/{s.top}")
 
 
 @case(step("layers --json", 0), step("tag one:1 two:1", 0), step("create --name d one:1", 0),
@@ -424,7 +426,7 @@ def mounts_of_strangers(s):
 @case(step("mount c", None), step("umount --all c", 0), step("rm -f c", 0))
 def mounts_counted_to_the_limit(s):
     s.mounts(json.dumps([{"id": s.upper, "path": s.path(f"overlay/{s.upper}/merged")
-                          if DRIVER == "overlay" else s.path(f"vfs/dir/{s.upper}"),
+                          if DRIVER == "overlay" else s.path(f"{HOME}/{s.upper}"),
                           "count": 2 ** 31 - 1}]))
 
 
@@ -471,7 +473,7 @@ def root_a_file(s):
            "temp-dir-2: its owner died"), step("check", 1, "cannot be looked at"),
       step("gc", 0, "cannot be looked at"))
 def temporary_directories_lead_out(s):
-    for root in ("D-layers/tmp", "overlay/tempdirs" if DRIVER == "overlay" else "vfs/tempdirs"):
+    for root in ("D-layers/tmp", DRIVER + "/tempdirs"):
         os.makedirs(s.path(root), exist_ok=True)
         s.link(root + "/temp-dir-1", s.outside)
         s.write(root + "/lock-1", "")
@@ -489,7 +491,7 @@ def temporary_root_leads_out(s):
 @case(step("gc", 0, "no record names it", "left by a writer that died"),
       step("check", 0))
 def orphans_lead_out(s):
-    s.link(f"overlay/{FAKE}" if DRIVER == "overlay" else f"vfs/dir/{FAKE}", s.outside)
+    s.link(f"overlay/{FAKE}" if DRIVER == "overlay" else f"{HOME}/{FAKE}", s.outside)
     s.link(f"D-images/{FAKE}", s.outside)
     s.link(f"D-layers/{FAKE}.tar-split.gz", s.outside + "/file")
     s.link("D-containers/.tmp-containers.json1", s.outside + "/file")
@@ -497,7 +499,7 @@ def orphans_lead_out(s):
 
 @case(step("images --driver @OTHER", 1, "is a store of the driver"))
 def other_driver_beside(s):
-    os.makedirs(s.path("btrfs/subvolumes"))
+    os.makedirs(s.path("btrfs/subvolumes"), exist_ok=True)
 
 
 # tar-split and content
@@ -696,8 +698,8 @@ def lower_lost(s):
 
 @case(step("mount one:1", 1, "not a directory"), step("rmi -f one:1", 0), drivers=VFS)
 def vfs_layer_a_link_out(s):
-    shutil.move(s.path("vfs/dir/" + s.top), s.outside + "/top")
-    s.link("vfs/dir/" + s.top, s.outside + "/top")
+    shutil.move(s.path(HOME + "/" + s.top), s.outside + "/top")
+    s.link(HOME + "/" + s.top, s.outside + "/top")
 
 
 # more of locks
@@ -839,7 +841,7 @@ def expand(text, s):
     return (text.replace("D-", DRIVER + "-").replace("@MIDDLE", s.middle)
             .replace("@BASE", s.base).replace("@TOP", s.top)
             .replace("@ROOT", s.path("overlay/" + s.upper if DRIVER == "overlay"
-                                     else "vfs/dir/" + s.upper)))
+                                     else HOME + "/" + s.upper)))
 
 
 def run_step(s, words, status, texts, limit_kb):
