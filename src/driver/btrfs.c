@@ -36,15 +36,11 @@ int btrfs_check_id(const char *id, struct imbrex_error *err)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
-static int take_option(struct btrfs *b, const struct driver_option *opt, struct imbrex_error *err)
+static int refuse_option(const char *key, struct imbrex_error *err)
 {
-	if (str_eq(opt->key, "min_space"))
-		return option_bytes("btrfs.min_space", opt->value, &b->min_space_bytes, err);
-	if (str_eq(opt->key, "size"))
-		return option_bytes("btrfs.size", opt->value, &b->size_bytes, err);
-	if (str_eq(opt->key, "mountopt"))
+	if (str_eq(key, "mountopt"))
 		return fail(err, IMBREX_ENOTSUP, "the driver btrfs has no mount options");
-	return fail(err, IMBREX_EINVAL, "unknown option 'btrfs.%s'", opt->key);
+	return fail(err, IMBREX_EINVAL, "unknown option 'btrfs.%s'", key);
 }
 
 static int parse_options(struct btrfs *b, struct imbrex_error *err)
@@ -57,8 +53,14 @@ static int parse_options(struct btrfs *b, struct imbrex_error *err)
 		struct driver_option opt;
 
 		r = option_split(options->items[i], "btrfs", &opt, err);
-		if (r > 0)
-			r = take_option(b, &opt, err);
+		if (r == 0)
+			continue;
+		if (r > 0 && str_eq(opt.key, "min_space"))
+			r = option_bytes("btrfs.min_space", opt.value, &b->min_space_bytes, err);
+		else if (r > 0 && str_eq(opt.key, "size"))
+			r = option_bytes("btrfs.size", opt.value, &b->size_bytes, err);
+		else if (r > 0)
+			r = refuse_option(opt.key, err);
 		if (r < 0)
 			return r;
 	}
