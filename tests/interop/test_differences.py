@@ -17,6 +17,9 @@ What differs on purpose, and is not asked for or evened out:
 * Whiteouts: the kernel has one inode for many, so the peer gives them a link name, which means
   nothing. Where two trees are compared, its whiteouts have the time of the question.
 * Two trees compared are told in the order of their directories, by the peer in none.
+* A block device in the place of a directory: the peer takes it for a directory, and tells that what
+  was in it is gone.
+* An opaque directory in between: the peer overlooks it, and takes what is new in it for changed.
 * Until 1.46 the peer wrote types of files into modes, and names of the users of the host.
 """
 import ctypes
@@ -279,6 +282,8 @@ class Round:
         ours = self.store.us("diff", "-u", *words)
         theirs = as_of_late(self.store.peer("diff", "-u", *words))
         mine, his = entries(ours), entries(theirs)
+        below = tuple(f"{n}/" for n, e in mine.items() if e[0] == tarfile.BLKTYPE)
+        his = {n: e for n, e in his.items() if not n.startswith(below)}
         # Times of directories (and of block devices, by mistake) count since 1.46.
         late = {n for n in mine.keys() - his.keys() if mine[n][0] in (tarfile.DIRTYPE, tarfile.BLKTYPE)
                 and (other or self.store.driver == "vfs")}
@@ -291,12 +296,26 @@ class Round:
                    if x not in {f'Modify "/{name}"' for name in late}]
         his_changes = self.store.peer("changes", *words, status=None)
         if his_changes:  # else it fails at what a lower layer has in the place of a directory
-            self.expect("changes of " + what, changes, told(his_changes))
+            gone = tuple(f'Delete "/{name}' for name in below)
+            his_changes = [x for x in told(his_changes) if not x.startswith(gone)]
+            self.expect("changes of " + what, *self.told_as_new(layer, other, changes, his_changes))
         if not other and self.store.driver == "overlay" and not links_whiteouts(theirs):
             self.expect("bytes of the diff of " + what, hashlib.sha256(ours).hexdigest(),
                         hashlib.sha256(theirs).hexdigest())
             self.same_bytes += 1
         return theirs
+
+    def told_as_new(self, layer, other, ours, theirs):
+        """Without what we tell as new and the peer as changed, and is not there to be changed."""
+        below = other or next(reversed(self.layers[:self.layers.index(layer)]), None)
+        new = {x.removeprefix("Add ") for x in ours} & {x.removeprefix("Modify ") for x in theirs}
+        if not new or not below:
+            return ours, theirs
+        root = self.store.mount(below)
+        lines = {f"{kind} {x}" for kind in ("Add", "Modify") for x in new
+                 if not os.path.lexists(root + x.strip('"'))}
+        self.store.umount(below)
+        return [x for x in ours if x not in lines], [x for x in theirs if x not in lines]
 
     def tree(self, layer):
         root, out = self.store.mount(layer), {}

@@ -43,7 +43,8 @@ EXPECTED = {
 KILLED = ("imbrex pull", "imbrex rmi", "imbrex create", "imbrex tag", "imbrex untag", "imbrex images",
           "imbrex rm", "imbrex gc", "skopeo copy", "podman pull", "podman rmi", "podman tag",
           "containers-storage create-container", "containers-storage delete-container")
-GARBAGE = re.compile(r"its (writer|owner) died|by a writer that died|no (layer )?record names it")
+GARBAGE = re.compile(r"its (writer|owner) died|by a (writer|probe of the kernel) that died"
+                     r"|no (layer )?record names it")
 # Never, whatever else the message says.
 DAMAGE = re.compile(r"unexpected end of JSON|invalid character|panic|SIGSEGV|checksum"
                     r"|structure needs cleaning|cannot unmarshal|Sanitizer", re.I)
