@@ -43,7 +43,7 @@ PATIENCE = 25  # seconds for one command on a store that has grown
 MANY = 58      # layers of the image whose removal is measured
 # Parts of the report beside the rows: modules of this folder with section(bench), which returns
 # lines of Markdown.
-SECTIONS = ["waiting", "daemon", "btrfs"]
+SECTIONS = ["waiting", "daemon", "btrfs", "creating"]
 
 
 def say(text):

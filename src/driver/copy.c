@@ -27,6 +27,7 @@ struct copy {
 	struct map *links;            /* owned; dev and ino -> first path (in link_paths) */
 	struct strv link_paths;
 	struct str names, value;
+	bool cannot_clone;               /* the two file systems do not share blocks */
 	char path[LIMIT_PATH_BYTES + 1]; /* of `dir`; "" for the root */
 };
 
@@ -134,6 +135,22 @@ static int copy_metadata(
 	return 0;
 }
 
+static int copy_content(struct copy *c, int from, int to, uint64_t size)
+{
+	int r = -EOPNOTSUPP;
+
+	if (size == 0)
+		return 0;
+	if (!c->cannot_clone)
+		r = clone_fd(from, to);
+	if (r == 0)
+		return 0;
+	/* Other failures are of this file alone. */
+	if (r == -EOPNOTSUPP || r == -EXDEV)
+		c->cannot_clone = true;
+	return copy_fd_range(from, to, size);
+}
+
 static int copy_file(struct copy *c, const struct tree_item *item, struct imbrex_error *err)
 {
 	AUTO_CLOSE int from = -EBADF;
@@ -149,7 +166,7 @@ static int copy_file(struct copy *c, const struct tree_item *item, struct imbrex
 	to = openat(c->dir, item->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (to < 0)
 		return fail_errno(err, "create '%s'", item->path);
-	r = st.st_size ? copy_fd_range(from, to, (uint64_t)st.st_size) : 0;
+	r = copy_content(c, from, to, (uint64_t)st.st_size);
 	if (r < 0)
 		return fail_code(err, r, "copy '%s'", item->path);
 	r = copy_metadata(c, item, to, err);

@@ -135,6 +135,11 @@ int read_to_end(int fd, struct str *ret)
 	}
 }
 
+int clone_fd(int from, int to)
+{
+	return ioctl(to, FICLONE, from) < 0 ? -errno : 0;
+}
+
 /* True if the whole of `from` became a reflink in `to`; false means: copy. */
 static bool clone_whole(int from, int to, uint64_t len)
 {
@@ -146,7 +151,7 @@ static bool clone_whole(int from, int to, uint64_t len)
 		return false;
 	if (fstat(to, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0)
 		return false;
-	if (ioctl(to, FICLONE, from) < 0)
+	if (clone_fd(from, to) < 0)
 		return false;
 	/* The source may have grown meanwhile: exactly len bytes were promised. */
 	if (fstat(to, &st) < 0 || (uint64_t)st.st_size != len) {

@@ -35,6 +35,10 @@ int read_to_end(int fd, struct str *ret) MUST_CHECK;
  */
 int copy_fd_range(int from, int to, uint64_t len) MUST_CHECK;
 
+/* Let the empty file `to` share all blocks of `from`, whatever their offsets; -errno where it
+ * cannot. */
+int clone_fd(int from, int to) MUST_CHECK;
+
 /* fd of "/proc/self/fd/N" as a path, for calls that have no fd form. */
 #define FD_PATH_BYTES 32
 void fd_path(int fd, char ret[FD_PATH_BYTES]);
