@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "content.h"
 #include "seam.h"
 #include "store/layer_facts.h"
 #include "store/store.h"
@@ -176,37 +177,10 @@ static int create_mapped_layer(
 	return r;
 }
 
-/* An archive of one empty file. */
-static FILE *archive(const char *name)
-{
-	char block[512 * 3] = "";
-	unsigned int sum = 0;
-	FILE *file;
-	size_t i;
-
-	(void)snprintf(block, 100, "%s", name);
-	memcpy(block + 100, "0000644", 8);
-	memcpy(block + 108, "0000000", 8);
-	memcpy(block + 116, "0000000", 8);
-	memcpy(block + 124, "00000000000", 12);
-	memcpy(block + 136, "00000000000", 12);
-	memcpy(block + 148, "        ", 8);
-	memcpy(block + 156, "0", 1);
-	memcpy(block + 257, "ustar\00000", 8);
-	for (i = 0; i < 512; i++)
-		sum += (unsigned char)block[i];
-	(void)snprintf(block + 148, 8, "%06o", sum);
-	file = tmpfile();
-	if (!file || fwrite(block, sizeof(block), 1, file) != 1 || fflush(file) != 0)
-		exit(99);
-	rewind(file);
-	return file;
-}
-
 static int import_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
 {
 	const struct imbrex_layer_opts opts = { .names = fresh_names, .read_only = true };
-	FILE *file = archive("file");
+	FILE *file = content_archive("file");
 	char *id = NULL;
 	int r;
 
@@ -218,7 +192,7 @@ static int import_layer(const struct world *w, struct imbrex_store *s, struct im
 
 static int apply(struct imbrex_store *s, const char *name, struct imbrex_error *err)
 {
-	FILE *file = archive(name);
+	FILE *file = content_archive(name);
 	int r = imbrex_layer_apply(s, fresh_names[0], fileno(file), NULL, err);
 
 	(void)fclose(file);
@@ -307,6 +281,42 @@ static int move_name(const struct world *w, struct imbrex_store *s, struct imbre
 	return r;
 }
 
+static int take_name(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const char *const names[] = { "b", NULL };
+
+	return imbrex_names_change(s, "fresh", IMBREX_KIND_LAYER, IMBREX_NAMES_REMOVE, names, err);
+}
+
+static int document_of_layer(
+	const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_data_set(s, IMBREX_KIND_LAYER, "fresh", "Key", "bytes", 5, err);
+}
+
+static int document_of_image(
+	const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	char *id = NULL;
+	int r;
+
+	r = imbrex_image_find(s, "one", &id, err);
+	if (r == 0)
+		r = imbrex_data_set(s, IMBREX_KIND_IMAGE, id, "Key", "bytes", 5, err);
+	free(id);
+	return r;
+}
+
+static int wipe(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_store_wipe(s, err);
+}
+
+static int shut_down(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_store_shutdown(s, true, NULL, err);
+}
+
 static int set_metadata(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
 {
 	return imbrex_metadata_set(s, "box", IMBREX_KIND_ANY, "new", err);
@@ -383,6 +393,21 @@ const struct operation operations[] = {
 	{ "delete a layer", "layered", NULL, delete_layer, NULL, false },
 	{ "delete a container", "box", NULL, delete_container, NULL, false },
 	{ "delete an image and a copy", "mapped", NULL, delete_image, NULL, false },
+	{ "take a name", "layered", name_layer, take_name, NULL, false },
+	{ "set a layer's document", "layered", NULL, document_of_layer, NULL, false },
+	{ "set an image's document", "one", NULL, document_of_image, NULL, false },
+	{ "apply a directory", "layered", NULL, content_apply_dir, NULL, false },
+	{ "apply a diff to a copy", "mapped", NULL, content_apply_to_copy, content_forget_copy,
+		false },
+	{ "copy into a layer", "layered", NULL, content_copy_in, NULL, false },
+	{ "share equal files", "two", NULL, content_dedup, NULL, false },
+	{ "shut down", "box", mount_box, shut_down, NULL, false },
+	{ "wipe", "box", NULL, wipe, NULL, false },
+	{ "repair content", "one", damage_file, content_repair, NULL, .mends = true },
+	{ "repair a copy", "mapped", damage_copy, content_repair, NULL, .mends = true },
+	{ "repair a document", "one", damage_document, content_repair, NULL, .mends = true },
+	{ "repair what lies beside", "one", damage_links, content_repair, NULL, .mends = true },
+	{ "repair a table", "box", damage_table, content_repair, NULL, .mends = true },
 	{ "collect garbage", "garbage", NULL, collect, NULL, true },
 };
 const size_t n_operations = sizeof(operations) / sizeof(operations[0]);
@@ -470,6 +495,7 @@ void operations_prepare(const struct world *w)
 
 	/* Owners are changed on disk, which is more to disturb than a map of the kernel. */
 	(void)setenv("_CONTAINERS_OVERLAY_DISABLE_IDMAP", "yes", 1);
+	content_prepare(w);
 	world_remove(w, "empty");
 	if (mkdir(world_path(w, "empty"), 0700) < 0)
 		exit(99);
@@ -576,6 +602,23 @@ static void expect_state(
 	state_print("is", now);
 }
 
+/* What is left of a repair may be damaged, or mended; the next repair makes it whole. Takes `s`. */
+static void recover_damaged(const struct world *w, const struct operation *o,
+	struct imbrex_store *s, const struct outcome *outcome, bool succeeded)
+{
+	struct imbrex_error err = { 0 };
+	AUTO_STRV now = { 0 };
+
+	if (succeeded)
+		expect_clean(s, true);
+	else if (o->run(w, s, &err) < 0)
+		problem("the next try fails as well: %s", err.message);
+	now = state_of(s);
+	expect_state(&now, outcome, true, true);
+	expect_clean(s, true);
+	imbrex_store_close(s);
+}
+
 void operation_recover(const struct world *w, const struct operation *o, const char *name,
 	const struct outcome *outcome, bool succeeded)
 {
@@ -586,6 +629,10 @@ void operation_recover(const struct world *w, const struct operation *o, const c
 
 	if (!s)
 		return;
+	if (o->mends) {
+		recover_damaged(w, o, s, outcome, succeeded);
+		return;
+	}
 	now = state_of(s);
 	expect_state(&now, outcome, false, succeeded);
 	expect_clean(s, true);

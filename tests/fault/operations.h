@@ -18,6 +18,7 @@ struct operation {
 	/* A step on the way, after which it may end; NULL: it is done, or not. */
 	int (*halfway)(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
 	bool is_gc; /* which follows anyway, and makes the new state of the old */
+	bool mends; /* `before` damages the store: what is left of it may be damaged, too */
 };
 
 extern const struct operation operations[];

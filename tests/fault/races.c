@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "content.h"
 #include "modes.h"
 #include "operations.h"
 #include "seam.h"
@@ -80,6 +81,76 @@ static int work_create(
 	}
 	/* Lost the race: the image is not there, has lost its layers, or is in use. */
 	return r == IMBREX_ENOENT || r == IMBREX_EBUSY ? 0 : r;
+}
+
+/* Lost to another worker, which is no accident. */
+static int lost(int r)
+{
+	return r == IMBREX_ENOENT || r == IMBREX_EBUSY || r == IMBREX_EEXIST ? 0 : r;
+}
+
+/* Layers that come and go, a name that all want, and what is kept with a layer of all. */
+static int work_objects(
+	const struct world *w, struct imbrex_store *s, unsigned int index, struct imbrex_error *err)
+{
+	const char *const shared[] = { "shared", NULL };
+	char *id = NULL;
+	int r;
+
+	r = imbrex_layer_create(s, NULL, NULL, &id, err);
+	if (r == 0)
+		r = lost(imbrex_names_change(
+			s, id, IMBREX_KIND_LAYER, IMBREX_NAMES_ADD, shared, err));
+	if (r == 0)
+		r = lost(imbrex_metadata_set(s, "fresh", IMBREX_KIND_LAYER, id, err));
+	if (r == 0)
+		r = lost(imbrex_data_set(s, IMBREX_KIND_LAYER, "fresh", id, id, strlen(id), err));
+	if (r == 0 && index % 2)
+		r = lost(content_apply_dir(w, s, err));
+	if (r == 0 && index % 2 == 0)
+		r = lost(content_copy_in(w, s, err));
+	if (r == 0)
+		r = lost(imbrex_object_delete(s, id, IMBREX_KIND_LAYER, NULL, NULL, err));
+	free(id);
+	return r;
+}
+
+/* Whoever comes first makes the copy that all stand on. */
+static int work_mapped(
+	const struct world *w, struct imbrex_store *s, unsigned int index, struct imbrex_error *err)
+{
+	static const struct imbrex_id_map ids[] = { { 0, 100000, 65536 } };
+	const struct imbrex_container_opts opts = {
+		.maps = { .uids = ids, .n_uids = 1, .gids = ids, .n_gids = 1 }
+	};
+	char *id = NULL;
+	int r;
+
+	r = imbrex_container_create(s, "one", &opts, &id, err);
+	if (r == 0)
+		r = imbrex_container_remove(s, id, false, err);
+	free(id);
+	return lost(r);
+}
+
+static int work_apply_to_copy(
+	const struct world *w, struct imbrex_store *s, unsigned int index, struct imbrex_error *err)
+{
+	return lost(content_apply_to_copy(w, s, err));
+}
+
+/* All mend the same damage. What one has mended another may find gone, or in use. */
+static int work_repair(
+	const struct world *w, struct imbrex_store *s, unsigned int index, struct imbrex_error *err)
+{
+	const struct imbrex_check_opts opts = { .repair = true };
+	struct imbrex_problem *found = NULL;
+	size_t n = 0;
+	int r;
+
+	r = imbrex_check(s, &opts, &found, &n, err);
+	imbrex_problems_free(found, n);
+	return r;
 }
 
 static void start(const struct world *w, const char *name, worker job, unsigned int rounds,
@@ -161,6 +232,23 @@ static void race_from(const struct world *w, const char *title, const char *from
 		state_print("wanted", &want);
 		state_print("is", &is);
 	}
+}
+
+static void damage_and_race(const struct world *w, const char *title, const char *from,
+	int (*damage)(const struct world *w, struct imbrex_store *s, struct imbrex_error *err))
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s;
+
+	context("%s %s", w->driver, title);
+	world_copy(w, from, "damaged");
+	s = store_reopen(w, "damaged");
+	if (!s)
+		return;
+	if (damage(w, s, &err) < 0)
+		problem("nothing was damaged: %s", err.message);
+	imbrex_store_close(s);
+	race_from(w, title, "damaged", work_repair, 3, 1, from);
 }
 
 /* ---- one process in the middle of another ---------------------------------------------- */
@@ -260,5 +348,12 @@ void test_races(const struct world *w)
 	}
 	race_from(w, "pull and remove", "empty", work_remove, 4, times * 5, NULL);
 	race_from(w, "create and remove", "one", work_create, 4, times * 5, NULL);
+	race_from(w, "layers and what they keep", "layered", work_objects, 4, times * 2, NULL);
+	race_from(w, "mapped containers", "one", work_mapped, 4, times * 2, "mapped");
+	race_from(w, "apply to a copy", "mapped", work_apply_to_copy, 4, times * 2, NULL);
+	damage_and_race(w, "repair content", "one", damage_file);
+	damage_and_race(w, "repair a copy", "mapped", damage_copy);
+	damage_and_race(w, "repair a document", "one", damage_document);
+	damage_and_race(w, "repair a table", "box", damage_table);
 	printf("%s: %u times\n", w->driver, times);
 }

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "modes.h"
+#include "operations.h"
 #include "seam.h"
 
 static int pull(
@@ -98,6 +100,93 @@ static int pull_into(const struct world *w, const char *options, const char *mor
 	return 1;
 }
 
+/* ---- the other operations -------------------------------------------------------------- */
+
+/* What a store takes that is at rest, and so much more. */
+static bool leave_room(const struct world *w, const char *what, unsigned int more)
+{
+	struct statvfs st;
+	char options[96];
+
+	if (statvfs(world_path(w, "small"), &st) < 0)
+		return false;
+	if (strcmp(what, "size") == 0)
+		(void)snprintf(options, sizeof(options), "size=%lluk",
+			(unsigned long long)(st.f_blocks - st.f_bfree) * st.f_frsize / 1024 + more);
+	else
+		(void)snprintf(options, sizeof(options), "nr_inodes=%llu",
+			(unsigned long long)(st.f_files - st.f_ffree) + more);
+	return mount(NULL, world_path(w, "small"), NULL, MS_REMOUNT, options) == 0;
+}
+
+/* 1 there was no room, 0 there was. */
+static int run_in(const struct world *w, const struct operation *o, const struct outcome *outcome,
+	const char *what, unsigned int more)
+{
+	struct imbrex_error err = { 0 };
+	struct imbrex_store *s;
+	int r;
+
+	context("%s %s, %u more %s", w->driver, o->name, more, what);
+	if (!mount_small(w, "size=64m,nr_inodes=99999"))
+		return 0;
+	s = operation_begin(w, o, "small/store");
+	if (!s)
+		return 0;
+	if (!leave_room(w, what, more))
+		problem("tmpfs does not shrink: %s", strerror(errno));
+	r = operation_run(w, o, "small/store", &s, &err);
+	imbrex_store_close(s);
+	if (mount(NULL, world_path(w, "small"), NULL, MS_REMOUNT, "size=64m,nr_inodes=99999") < 0)
+		problem("tmpfs does not grow: %s", strerror(errno));
+	if (r < 0 && getenv("IMBREX_FAULT_VERBOSE"))
+		printf("%s, %u %s: %s\n", o->name, more, what, err.message);
+	if (r < 0) {
+		expect_message(r, &err);
+		if (!strstr(err.message, strerror(ENOSPC)))
+			problem("the message does not say that there is no space: %s", err.message);
+	}
+	operation_recover(w, o, "small/store", outcome, r == 0);
+	return r < 0;
+}
+
+/* From no room at all on, in steps, until it is enough. */
+static unsigned int run_in_each(const struct world *w, const struct operation *o)
+{
+	struct outcome outcome = operation_outcome(w, o);
+	const unsigned int step_kb = w->full ? 4 : 48;
+	const unsigned int step_inodes = w->full ? 1 : 5;
+	unsigned int rounds = 0;
+	unsigned int n;
+
+	for (n = 0; run_in(w, o, &outcome, "size", n); n += step_kb)
+		rounds++;
+	for (n = 0; run_in(w, o, &outcome, "inodes", n); n += step_inodes)
+		rounds++;
+	outcome_done(&outcome);
+	return rounds;
+}
+
+/* Mounts need no room of the store, and opening and pulling are done above. */
+static bool is_spacious(const struct operation *o)
+{
+	return o->from && !o->is_gc && operation_is_wanted(o) && !strstr(o->name, "mount") &&
+	       strcmp(o->name, "pull") != 0 && strcmp(o->name, "shut down") != 0;
+}
+
+static void test_operations(const struct world *w)
+{
+	unsigned int rounds = 0;
+	size_t i;
+
+	operations_prepare(w);
+	for (i = 0; i < n_operations; i++) {
+		if (is_spacious(&operations[i]))
+			rounds += run_in_each(w, &operations[i]);
+	}
+	printf("%s: %u times without room for an operation\n", w->driver, rounds);
+}
+
 void test_space(const struct world *w)
 {
 	const unsigned int step_kb = w->full ? 60 : 900;
@@ -118,4 +207,5 @@ void test_space(const struct world *w)
 		r = pull_into(w, options, "nr_inodes=9999");
 	}
 	printf("%s: %u sizes\n", w->driver, rounds);
+	test_operations(w);
 }
