@@ -7,6 +7,7 @@
  */
 #include "store/repair.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +33,31 @@ bool repair_get(struct repair *r, const struct record_type *type, const char *id
 	return store_get(r->s, type, id, strlen(id), ret) && !ret->read_only;
 }
 
+static bool is_of_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
+}
+
+/* An id may be short, and part of other words: "la" of "overlay". */
+static bool has_name(const char *text, const char *id)
+{
+	const size_t len = strlen(id);
+	const char *at;
+
+	for (at = strstr(text, id); len && at; at = strstr(at + 1, id)) {
+		if ((at == text || !is_of_name(at[-1])) && !is_of_name(at[len]))
+			return true;
+	}
+	return false;
+}
+
 /* A name of the layer in the options of any overlay that is mounted here. */
 static bool is_mounted_here(const struct mountinfo *m, const char *id)
 {
 	size_t i;
 
 	for (i = 0; i < m->n; i++) {
-		if (strstr(m->entries[i].target, id) || strstr(m->entries[i].super_options, id))
+		if (has_name(m->entries[i].target, id) || has_name(m->entries[i].super_options, id))
 			return true;
 	}
 	return false;
