@@ -364,9 +364,15 @@ static int restore(struct remake *m, struct imbrex_error *err)
 		return e < 0                                             ? e
 		       : problem_set_action(m->p, err, "made again") < 0 ? IMBREX_ENOMEM
 									 : 1;
+	/* They are there, and there was no room for them: nobody need bring them. */
+	if (why.status == IMBREX_ENOSPC)
+		return refuse(m->p, err, why.message);
 	if (!m->r->source)
 		return refuse(m->p, err,
-			"its bytes are nowhere in the store; --from SOURCE can bring them back");
+			why.status == IMBREX_EIO
+				? why.message
+				: "its bytes are nowhere in the store; --from SOURCE can bring "
+				  "them back");
 	if (m->r->source->find_layer(m->r->source->ctx, &m->diff_id, &d, &why) < 0)
 		return problem_set_action(m->p, err,
 			"its bytes are nowhere in the store, nor at the source: %s", why.message);
