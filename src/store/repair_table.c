@@ -12,6 +12,7 @@
 
 #include "base/str.h"
 #include "os/clock.h"
+#include "os/fd.h"
 #include "os/mountinfo.h"
 #include "store/garbage.h"
 #include "store/layer.h"
@@ -42,8 +43,8 @@ static struct store_table *find_file(
 }
 
 /* A second name for the file as it is; the new one gets the old name. */
-static int keep_copy(
-	struct store_table *t, int place, struct imbrex_problem *p, struct imbrex_error *err)
+static int keep_copy(struct repair *r, struct store_table *t, int place, struct imbrex_problem *p,
+	struct imbrex_error *err)
 {
 	const struct table_place *at = &t->places[place];
 	struct timespec now;
@@ -55,6 +56,9 @@ static int keep_copy(
 		return fail_nomem(err);
 	if (linkat(at->dirfd, at->file, at->dirfd, copy, 0) < 0 && errno != EEXIST)
 		return fail_errno(err, "keep a copy of '%s/%s'", t->dir, at->file);
+	/* Before its old name is gone. */
+	if (!r->s->ordered && sync_dir(at->dirfd) < 0)
+		return fail_errno(err, "sync '%s'", t->dir);
 	return problem_set_action(
 		p, err, "what can be read was saved, the damaged file is %s/%s", t->dir, copy);
 }
@@ -96,7 +100,7 @@ int repair_table(struct repair *r, struct imbrex_problem *p, struct imbrex_error
 		return 1;
 	if (table_damage(&r->s->layers, NULL) && t != &r->s->layers)
 		return 1; /* what stands on layers comes after them, in the next round */
-	e = keep_copy(t, place, p, err);
+	e = keep_copy(r, t, place, p, err);
 	if (e == 0 && t == &r->s->images)
 		e = repair_lost_images(r, err);
 	if (e == 0 && t == &r->s->containers)
@@ -126,7 +130,7 @@ int repair_aside(struct repair *r, struct imbrex_problem *p, struct imbrex_error
 	t = find_file(r->s, p, &place);
 	if (!t || !t->t.aside[place].n)
 		return 1;
-	e = keep_copy(t, place, p, err);
+	e = keep_copy(r, t, place, p, err);
 	if (e < 0)
 		return e;
 	strv_done(&t->t.aside[place]);
