@@ -129,15 +129,15 @@ int content_dedup(const struct world *w, struct imbrex_store *s, struct imbrex_e
 
 /* ---- damage ---------------------------------------------------------------------------- */
 
-int content_repair(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+static int repair(
+	struct imbrex_store *s, const struct imbrex_check_opts *opts, struct imbrex_error *err)
 {
-	const struct imbrex_check_opts opts = { .repair = true };
 	struct imbrex_problem *found = NULL;
 	size_t n = 0;
 	size_t i;
 	int r;
 
-	r = imbrex_check(s, &opts, &found, &n, err);
+	r = imbrex_check(s, opts, &found, &n, err);
 	if (r < 0)
 		return r;
 	for (i = 0; r == 0 && i < n; i++) {
@@ -150,6 +150,27 @@ int content_repair(const struct world *w, struct imbrex_store *s, struct imbrex_
 	}
 	imbrex_problems_free(found, n);
 	return r;
+}
+
+int content_repair(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_check_opts opts = { .repair = true };
+
+	return repair(s, &opts, err);
+}
+
+int content_repair_from(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_check_opts opts = { .repair = true, .from = world_source(w, "one") };
+
+	return repair(s, &opts, err);
+}
+
+int content_repair_removing(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_check_opts opts = { .repair = true, .remove = true };
+
+	return repair(s, &opts, err);
 }
 
 static char *top_of_one(struct imbrex_store *s, struct imbrex_error *err)
@@ -175,34 +196,45 @@ static int spoil(const char *path, struct imbrex_error *err)
 	return IMBREX_EFAIL;
 }
 
-/* `generation`: "diff" or, of a copy, "diff1". */
-static int damage_layer(
-	struct imbrex_store *s, char *layer, const char *generation, struct imbrex_error *err)
+static int lose(const char *path, struct imbrex_error *err)
 {
-	const char *root = imbrex_store_graphroot(s);
+	if (unlink(path) == 0)
+		return 0;
+	(void)snprintf(err->message, sizeof(err->message), "%.400s: %s", path, strerror(errno));
+	return IMBREX_EFAIL;
+}
+
+/* `generation`, of overlay: "diff/" or, of a copy, "diff1/". */
+static int damage_layer(const struct world *w, struct imbrex_store *s, char *layer,
+	const char *generation, int (*how)(const char *path, struct imbrex_error *err),
+	struct imbrex_error *err)
+{
+	const bool is_split = strcmp(w->driver, "overlay") == 0;
 	char path[PATH_MAX];
 	int r;
 
 	if (!layer)
 		return IMBREX_ENOENT;
-	if (strcmp(imbrex_store_driver(s), "overlay") == 0)
-		(void)snprintf(
-			path, sizeof(path), "%s/overlay/%s/%s/etc/one", root, layer, generation);
-	else
-		(void)snprintf(path, sizeof(path), "%s/vfs/dir/%s/etc/one", root, layer);
-	r = spoil(path, err);
+	(void)snprintf(path, sizeof(path), "%s/%s/%s/%setc/one", imbrex_store_graphroot(s),
+		world_home(w), layer, !is_split ? "" : generation);
+	r = how(path, err);
 	free(layer);
 	return r;
 }
 
 int damage_file(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
 {
-	return damage_layer(s, top_of_one(s, err), "diff", err);
+	return damage_layer(w, s, top_of_one(s, err), "diff/", spoil, err);
+}
+
+int lose_file(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return damage_layer(w, s, top_of_one(s, err), "diff/", lose, err);
 }
 
 int damage_copy(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
 {
-	return damage_layer(s, copy_of_one(s, err), "diff1", err);
+	return damage_layer(w, s, copy_of_one(s, err), "diff1/", spoil, err);
 }
 
 /* Of the two keys that the manifest lies under, one is enough for the other. */
@@ -220,7 +252,7 @@ int damage_document(const struct world *w, struct imbrex_store *s, struct imbrex
 	return unlink(path) < 0 ? IMBREX_EFAIL : 0;
 }
 
-/* vfs has none: there it is that others may write to the directory of records. */
+/* Others than overlay have none: there it is that others may write to the directory of records. */
 int damage_links(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
 {
 	const char *root = imbrex_store_graphroot(s);
@@ -234,7 +266,7 @@ int damage_links(const struct world *w, struct imbrex_store *s, struct imbrex_er
 		(void)snprintf(path, sizeof(path), "%s/overlay/%s/lower", root, top);
 		r = unlink(path);
 	} else {
-		(void)snprintf(path, sizeof(path), "%s/vfs-layers", root);
+		(void)snprintf(path, sizeof(path), "%s/%s-layers", root, w->driver);
 		r = chmod(path, 0777);
 	}
 	free(top);

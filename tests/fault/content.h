@@ -24,8 +24,13 @@ int content_dedup(const struct world *w, struct imbrex_store *s, struct imbrex_e
 
 /* Check and repair; a failure too if something stays damaged. */
 int content_repair(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
+/* The same with the source of image "one", and taking away what it cannot make whole. */
+int content_repair_from(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
+int content_repair_removing(
+	const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
 /* What is repaired then, in the store that the operation works on. */
 int damage_file(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
+int lose_file(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
 int damage_copy(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
 int damage_document(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
 int damage_links(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);

@@ -67,7 +67,7 @@ void test_crash(const struct world *w)
 
 		/* Sampled, the two take turns. */
 		rounds = 0;
-		for (n = 1; n <= outcome.n_calls; n += w->stride) {
+		for (n = 1; n <= outcome.n_calls; n += operation_stride(w, o)) {
 			if (w->full || rounds % 2 == 0)
 				die_at(w, o, &outcome, SEAM_BEFORE, n);
 			if (w->full || rounds % 2 == 1)

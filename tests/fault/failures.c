@@ -64,7 +64,7 @@ static void __attribute__((noreturn)) fail_each(const struct world *w, const str
 	unsigned int n_problems = problems();
 	bool more = true;
 
-	for (n = 1; more; n += w->stride) {
+	for (n = 1; more; n += operation_stride(w, o)) {
 		more = fail_nth(w, o, &outcome, n, errnums[n % 2]);
 		if (w->full && more)
 			(void)fail_nth(w, o, &outcome, n, errnums[(n + 1) % 2]);

@@ -317,6 +317,37 @@ static int shut_down(const struct world *w, struct imbrex_store *s, struct imbre
 	return imbrex_store_shutdown(s, true, NULL, err);
 }
 
+static int mount_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_mount_opts opts = { .kinds = IMBREX_KIND_LAYER };
+	char *path = NULL;
+	int r;
+
+	r = imbrex_mount(s, "fresh", &opts, &path, err);
+	free(path);
+	return r;
+}
+
+static int unmount_layer(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	return imbrex_unmount_kind(s, "fresh", IMBREX_KIND_LAYER, false, NULL, err);
+}
+
+/* From another store, whose files are cloned or linked. */
+static int adopt(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
+{
+	const struct imbrex_pull_opts opts = { .jobs = 1, .name = "two" };
+	char source[PATH_MAX * 2];
+	char *id = NULL;
+	int r;
+
+	(void)snprintf(source, sizeof(source), "podman://[%s@%s+%s]localhost/two:latest", w->driver,
+		world_path(w, "two/root"), world_path(w, "two/run"));
+	r = imbrex_pull(s, source, &opts, &id, err);
+	free(id);
+	return r;
+}
+
 static int set_metadata(const struct world *w, struct imbrex_store *s, struct imbrex_error *err)
 {
 	return imbrex_metadata_set(s, "box", IMBREX_KIND_ANY, "new", err);
@@ -366,12 +397,15 @@ const struct operation operations[] = {
 	{ "open a new store", NULL, NULL, NULL, NULL, false },
 	{ "pull", "empty", NULL, pull_one, NULL, false },
 	{ "pull a sibling", "one", NULL, pull_two, NULL, false },
+	{ "pull from a store", "one", NULL, adopt, NULL, .is_sparse = true },
 	{ "tag", "one", NULL, tag, NULL, false },
 	{ "untag", "tagged", NULL, untag, NULL, false },
 	{ "create", "one", NULL, create, NULL, false },
 	{ "create volatile", "one", NULL, create_volatile, NULL, false },
 	{ "mount", "box", NULL, mount_box, NULL, false },
 	{ "unmount", "box", mount_box, unmount_box, NULL, false },
+	{ "mount a layer", "layered", NULL, mount_layer, NULL, false },
+	{ "unmount a layer", "layered", mount_layer, unmount_layer, NULL, false },
 	{ "remove a container", "box", NULL, remove_box, NULL, false },
 	{ "remove a volatile container", "volatile box", NULL, remove_box, NULL, false },
 	{ "remove a mounted container", "box", mount_box, remove_box, unmount_box, false },
@@ -398,16 +432,18 @@ const struct operation operations[] = {
 	{ "set an image's document", "one", NULL, document_of_image, NULL, false },
 	{ "apply a directory", "layered", NULL, content_apply_dir, NULL, false },
 	{ "apply a diff to a copy", "mapped", NULL, content_apply_to_copy, content_forget_copy,
-		false },
+		.is_sparse = true },
 	{ "copy into a layer", "layered", NULL, content_copy_in, NULL, false },
 	{ "share equal files", "two", NULL, content_dedup, NULL, false },
 	{ "shut down", "box", mount_box, shut_down, NULL, false },
-	{ "wipe", "box", NULL, wipe, NULL, false },
+	{ "wipe", "box", NULL, wipe, remove_box, .is_sparse = true },
 	{ "repair content", "one", damage_file, content_repair, NULL, .mends = true },
 	{ "repair a copy", "mapped", damage_copy, content_repair, NULL, .mends = true },
 	{ "repair a document", "one", damage_document, content_repair, NULL, .mends = true },
 	{ "repair what lies beside", "one", damage_links, content_repair, NULL, .mends = true },
 	{ "repair a table", "box", damage_table, content_repair, NULL, .mends = true },
+	{ "repair from a source", "one", lose_file, content_repair_from, NULL, .mends = true },
+	{ "repair by removing", "two", lose_file, content_repair_removing, NULL, .mends = true },
 	{ "collect garbage", "garbage", NULL, collect, NULL, true },
 };
 const size_t n_operations = sizeof(operations) / sizeof(operations[0]);
@@ -417,6 +453,14 @@ bool operation_is_wanted(const struct operation *o)
 	const char *only = getenv("IMBREX_FAULT_ONLY");
 
 	return !only || strstr(o->name, only);
+}
+
+unsigned int operation_stride(const struct world *w, const struct operation *o)
+{
+	const bool sparse = o->is_sparse || o->mends;
+
+	/* Odd, since errors and deaths take turns by the number of the call. */
+	return sparse && w->stride > 1 ? w->stride * 2 + 1 : w->stride;
 }
 
 /* ---- stores to start from -------------------------------------------------------------- */

@@ -17,8 +17,9 @@ struct operation {
 	int (*run)(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
 	/* A step on the way, after which it may end; NULL: it is done, or not. */
 	int (*halfway)(const struct world *w, struct imbrex_store *s, struct imbrex_error *err);
-	bool is_gc; /* which follows anyway, and makes the new state of the old */
-	bool mends; /* `before` damages the store: what is left of it may be damaged, too */
+	bool is_gc;     /* which follows anyway, and makes the new state of the old */
+	bool is_sparse; /* of many calls that others make as well: fewer of them are disturbed */
+	bool mends;     /* `before` damages the store: what is left of it may be damaged, too */
 };
 
 extern const struct operation operations[];
@@ -26,6 +27,9 @@ extern const size_t n_operations;
 
 /* IMBREX_FAULT_ONLY is part of its name, or not set. */
 bool operation_is_wanted(const struct operation *o);
+
+/* From one call that is disturbed to the next. */
+unsigned int operation_stride(const struct world *w, const struct operation *o);
 
 /* What the store says before and after an operation that nothing disturbs. */
 struct outcome {
