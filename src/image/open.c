@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/strv.h"
+#include "image/spec.h"
 #include "oci/reference.h"
 #include "os/proc.h"
 #include "transport/dockerd.h"
@@ -171,7 +172,7 @@ static int open_podman(const char *where, const struct source_opts *opts, struct
 	struct imbrex_error why = { 0 };
 	int r, other;
 
-	if (storage_is_explicit(where))
+	if (store_spec_is_explicit(where))
 		return storage_source_open(where, to, ret, err);
 	if (host && *host)
 		return open_service(host, where, opts, ret, err);

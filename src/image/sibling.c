@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/limits.h"
+#include "image/spec.h"
 #include "oci/digest.h"
 #include "os/fd.h"
 #include "store/bigdata.h"
@@ -16,27 +17,12 @@
 #include "store/layer.h"
 #include "transport/borrow.h"
 
-#define SCHEME "containers-storage:["
+#define SCHEME "containers-storage:"
 
 struct sibling {
 	struct imbrex_store *store;
 	char *root; /* owned; for messages */
 };
-
-/* What names a store, taken apart. */
-struct place {
-	char *driver;  /* owned; NULL: what lies there */
-	char *root;    /* owned */
-	char *runroot; /* owned; NULL: nothing volatile is looked at */
-};
-
-static void place_done(struct place *p)
-{
-	free(p->driver);
-	free(p->root);
-	free(p->runroot);
-}
-#define AUTO_PLACE __attribute__((cleanup(place_done))) struct place
 
 /* The driver whose "vfs-layers" lies beside its "vfs", as only a graph root has them; "" if there
  * is none. Of several, any: opening the store says so. */
@@ -63,55 +49,24 @@ static void find_driver(const char *path, char ret[NAME_MAX + 1])
 
 bool sibling_is_named(const char *from)
 {
+	const char *where = str_after(from, SCHEME);
 	char driver[NAME_MAX + 1];
 
-	if (str_after(from, SCHEME))
-		return true;
+	if (where)
+		return store_spec_is_explicit(where);
 	find_driver(from, driver);
 	return driver[0];
 }
 
-/* DRIVER@ROOT+RUNROOT, of which only ROOT must be there; options behind another colon are not ours.
- */
-static int parse(const char *from, struct place *ret, struct imbrex_error *err)
+/* A word with a scheme, or the path of a graph root. */
+static int parse(const char *from, struct store_spec *ret, struct imbrex_error *err)
 {
-	const char *text = str_after(from, SCHEME);
-	size_t len = text ? strcspn(text, "]") : 0;
-	AUTO_FREE char *inner = NULL;
-	char *root, *run, *options;
+	const char *where = str_after(from, SCHEME);
 
-	if (!text) {
-		ret->root = realpath(from, NULL);
-		return ret->root ? 0 : fail_errno(err, "open store '%s'", from);
-	}
-	if (text[len] != ']')
-		return fail(err, IMBREX_EINVAL, "source '%s': no ']'", from);
-	inner = strndup(text, len);
-	if (!inner)
-		return fail_nomem(err);
-	root = strchr(inner, '@');
-	if (root)
-		*root++ = 0;
-	else
-		root = inner;
-	options = strchr(root, ':');
-	if (options)
-		*options = 0;
-	run = strchr(root, '+');
-	if (run)
-		*run++ = 0;
-	if (*root != '/' || (run && *run != '/'))
-		return fail(err, IMBREX_EINVAL,
-			"source '%s': what stands in the brackets is DRIVER@ROOT+RUNROOT, the "
-			"roots "
-			"with their whole paths",
-			from);
-	ret->driver = root != inner && *inner ? strdup(inner) : NULL;
-	ret->root = strdup(root);
-	ret->runroot = run ? strdup(run) : NULL;
-	if (!ret->root || (root != inner && *inner && !ret->driver) || (run && !ret->runroot))
-		return fail_nomem(err);
-	return 0;
+	if (where)
+		return store_spec_parse(where, ret, err);
+	ret->graphroot = realpath(from, NULL);
+	return ret->graphroot ? 0 : fail_errno(err, "open store '%s'", from);
 }
 
 static int check_other(
@@ -131,30 +86,31 @@ static int check_other(
 int sibling_open(
 	const char *from, struct imbrex_store *own, struct sibling **ret, struct imbrex_error *err)
 {
-	AUTO_PLACE place = { 0 };
+	AUTO_STORE_SPEC spec = { 0 };
 	char driver[NAME_MAX + 1];
 	struct sibling *s;
 	int r;
 
-	r = parse(from, &place, err);
+	r = parse(from, &spec, err);
 	if (r == 0)
-		r = check_other(from, place.root, own, err);
+		r = check_other(from, spec.graphroot, own, err);
 	if (r < 0)
 		return r;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return fail_nomem(err);
-	s->root = take_ptr(place.root);
+	s->root = take_ptr(spec.graphroot);
 	find_driver(s->root, driver);
-	if (!place.runroot)
-		place.runroot = format_text("%s/run", s->root);
-	r = !place.runroot
+	if (!spec.runroot)
+		spec.runroot = format_text("%s/run", s->root);
+	r = !spec.runroot
 		    ? fail_nomem(err)
 		    : imbrex_store_open(
 			      &(struct imbrex_store_opts){
 				      .graphroot = s->root,
-				      .runroot = place.runroot,
-				      .driver = place.driver ? place.driver : driver,
+				      .runroot = spec.runroot,
+				      .driver = spec.driver && *spec.driver ? spec.driver : driver,
+				      .storage_opts = (const char *const *)spec.options.items,
 				      /* Nothing that is configured for ours is meant for it. */
 				      .config_file = "/dev/null",
 				      .read_only = true,

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/limits.h"
+#include "image/spec.h"
 #include "imbrex/image.h"
 #include "oci/config.h"
 #include "oci/digest.h"
@@ -35,76 +36,7 @@ struct storage {
 	struct layer_origin **origins; /* owned, each too; after manifest() */
 };
 
-/* "[DRIVER@GRAPHROOT+RUNROOT:OPTION,…]", taken apart. */
-struct spec {
-	char *driver, *graphroot, *runroot; /* owned; NULL: not said */
-	struct strv options;
-	const char *reference; /* what stands behind it; borrowed */
-};
-
-static void spec_done(struct spec *s)
-{
-	free(s->driver);
-	free(s->graphroot);
-	free(s->runroot);
-	strv_done(&s->options);
-}
-
-bool storage_is_explicit(const char *where)
-{
-	return where[0] == '[';
-}
-
-static int parse_options(const char *at, size_t len, struct strv *ret, struct imbrex_error *err)
-{
-	const char *end = at + len;
-
-	while (at < end) {
-		const char *comma = memchr(at, ',', (size_t)(end - at));
-		size_t n = (size_t)((comma ? comma : end) - at);
-
-		if (n && strv_addf(ret, "%.*s", (int)n, at) < 0)
-			return fail_nomem(err);
-		at += n + (comma != NULL);
-	}
-	return 0;
-}
-
-static int parse_spec(const char *where, struct spec *ret, struct imbrex_error *err)
-{
-	const char *end = strchr(where, ']');
-	const char *at = where + 1;
-	const char *stop, *plus, *colon;
-
-	ret->reference = where;
-	if (!storage_is_explicit(where))
-		return 0;
-	if (!end)
-		return fail(err, IMBREX_EINVAL, "'%s': no ']' after '['", where);
-	ret->reference = end + 1;
-	stop = memchr(at, '@', (size_t)(end - at));
-	if (stop) {
-		ret->driver = strndup(at, (size_t)(stop - at));
-		at = stop + 1;
-		if (!ret->driver)
-			return fail_nomem(err);
-	}
-	colon = memchr(at, ':', (size_t)(end - at));
-	if (colon && parse_options(colon + 1, (size_t)(end - colon - 1), &ret->options, err) < 0)
-		return IMBREX_ENOMEM;
-	stop = colon ? colon : end;
-	plus = memchr(at, '+', (size_t)(stop - at));
-	if (plus)
-		ret->runroot = strndup(plus + 1, (size_t)(stop - plus - 1));
-	ret->graphroot = strndup(at, (size_t)((plus ? plus : stop) - at));
-	if (!ret->graphroot || (plus && !ret->runroot))
-		return fail_nomem(err);
-	if (ret->graphroot[0] != '/' || (plus && ret->runroot[0] != '/'))
-		return fail(err, IMBREX_EINVAL, "'%s': roots are absolute paths", where);
-	return 0;
-}
-
-static int open_other(struct storage *s, const struct spec *spec, struct imbrex_error *err)
+static int open_other(struct storage *s, const struct store_spec *spec, struct imbrex_error *err)
 {
 	const struct imbrex_store_opts opts = {
 		.graphroot = spec->graphroot,
@@ -334,8 +266,8 @@ const struct apply_content *storage_source_content(struct source *source, size_t
 
 static int open_image(struct storage *s, const char *where, struct imbrex_error *err)
 {
-	__attribute__((cleanup(spec_done))) struct spec spec = { 0 };
-	int r = parse_spec(where, &spec, err);
+	AUTO_STORE_SPEC spec = { 0 };
+	int r = store_spec_parse(where, &spec, err);
 
 	if (r == 0)
 		r = open_other(s, &spec, err);

@@ -23,8 +23,6 @@ struct apply_content;
  */
 int storage_source_open(const char *where, struct imbrex_store *to, struct source **ret,
 	struct imbrex_error *err) MUST_CHECK;
-/* True if `where` names its store. */
-bool storage_is_explicit(const char *where);
 
 /* The image is in the very store that it is for: its id there, else NULL. Borrowed. */
 const char *storage_source_same(struct source *s);

@@ -342,7 +342,7 @@ def the_store_itself_is_no_other_store(x):
 
 @case
 def a_root_is_told_as_a_whole_path(x):
-    refused(x, "containers-storage:[vfs@some/where]", "the roots with their whole paths")
+    refused(x, "containers-storage:[vfs@some/where]", "roots are absolute paths")
 
 
 @case
