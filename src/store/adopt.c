@@ -11,6 +11,7 @@ struct layer_origin {
 	struct imbrex_store *from; /* borrowed */
 	char *id;                  /* owned */
 	int split;                 /* owned; its tar-split file */
+	pthread_mutex_t pushing;   /* around its position: an image may have a layer twice */
 	struct apply_content content;
 };
 
@@ -21,8 +22,7 @@ static int open_file(void *ctx, const char *path)
 	int fd;
 	int r;
 
-	r = o->from->driver->ops->open_file(
-		o->from->driver, o->id, path, strlen(path), &fd, &ignored);
+	r = layer_open_file(o->from, o->id, path, strlen(path), &fd, &ignored);
 	return r < 0 ? r : fd;
 }
 
@@ -82,6 +82,7 @@ int layer_origin_open(struct imbrex_store *from, const char *id, struct imbrex_s
 
 	if (!o)
 		return fail_nomem(err);
+	(void)pthread_mutex_init(&o->pushing, NULL);
 	o->split = -EBADF;
 	o->from = from;
 	o->id = strdup(id);
@@ -111,6 +112,7 @@ void layer_origin_free(struct layer_origin *o)
 	if (!o)
 		return;
 	(void)close_fd(o->split);
+	(void)pthread_mutex_destroy(&o->pushing);
 	free(o->id);
 	free(o);
 }
@@ -120,11 +122,31 @@ const struct apply_content *layer_origin_content(const struct layer_origin *o)
 	return &o->content;
 }
 
-int layer_origin_push(const struct layer_origin *o, struct sink *to, struct imbrex_error *err)
+static int push(const struct layer_origin *o, struct sink *to, struct imbrex_error *err)
 {
+	/* Several layers at once, unless the driver shows a layer by a mount or its like: it keeps
+	 * the last one only, and would make one for each file. */
+	bool alone = !o->from->driver->ops->independent;
+	int r;
+
 	if (lseek(o->split, 0, SEEK_SET) < 0) {
 		sink_free(to);
 		return fail_errno(err, "layer %s: rewind its tar-split file", o->id);
 	}
-	return layer_assemble_split(o->from, o->id, o->split, to, err);
+	if (alone)
+		(void)pthread_mutex_lock(&o->from->reading_layer);
+	r = layer_assemble_split(o->from, o->id, o->split, to, err);
+	if (alone)
+		(void)pthread_mutex_unlock(&o->from->reading_layer);
+	return r;
+}
+
+int layer_origin_push(struct layer_origin *o, struct sink *to, struct imbrex_error *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&o->pushing);
+	r = push(o, to, err);
+	(void)pthread_mutex_unlock(&o->pushing);
+	return r;
 }

@@ -6,7 +6,7 @@
  *
  * layer_origin_open -> (layer_origin_content, layer_origin_push)* -> layer_origin_free. Nothing of
  * the other store is changed but the link counts of files; no lock of it is held in between, so a
- * layer may go while it is read. Threads: one per object. Error tier: err.
+ * layer may go while it is read. Threads: several may push; else one per object. Error tier: err.
  */
 #ifndef STORE_ADOPT_H
 #define STORE_ADOPT_H
@@ -43,7 +43,6 @@ DEFINE_CLEANUP(layer_origin, struct layer_origin, layer_origin_free)
  */
 const struct apply_content *layer_origin_content(const struct layer_origin *o);
 /* Push the uncompressed tar into `to` and finish it; takes `to` in every case. */
-int layer_origin_push(
-	const struct layer_origin *o, struct sink *to, struct imbrex_error *err) MUST_CHECK;
+int layer_origin_push(struct layer_origin *o, struct sink *to, struct imbrex_error *err) MUST_CHECK;
 
 #endif

@@ -16,13 +16,24 @@ struct content {
 	const char *id;
 };
 
+int layer_open_file(struct imbrex_store *s, const char *id, const char *name, size_t name_len,
+	int *ret_fd, struct imbrex_error *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&s->reading);
+	r = s->driver->ops->open_file(s->driver, id, name, name_len, ret_fd, err);
+	(void)pthread_mutex_unlock(&s->reading);
+	return r;
+}
+
 static int open_content(void *ctx, const char *name, size_t name_len, struct imbrex_error *err)
 {
 	struct content *c = ctx;
 	int fd;
 	int r;
 
-	r = c->s->driver->ops->open_file(c->s->driver, c->id, name, name_len, &fd, err);
+	r = layer_open_file(c->s, c->id, name, name_len, &fd, err);
 	return r < 0 ? r : fd;
 }
 

@@ -16,6 +16,10 @@ int layer_split_open(
 	const struct store_table *t, const char *id, struct imbrex_error *err) MUST_CHECK;
 bool layer_has_tarsplit(struct imbrex_store *s, const char *id);
 
+/* Open the content of a file of layer `id`, as the driver's open_file(), from any thread. */
+int layer_open_file(struct imbrex_store *s, const char *id, const char *name, size_t name_len,
+	int *ret_fd, struct imbrex_error *err) MUST_CHECK;
+
 /*
  * Push the original uncompressed tar of layer `id` into `to` and finish it; takes `to` in every
  * case. The caller compares digests.

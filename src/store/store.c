@@ -530,6 +530,8 @@ PUBLIC int imbrex_store_open(
 
 	if (!s)
 		return fail_nomem(err);
+	(void)pthread_mutex_init(&s->reading, NULL);
+	(void)pthread_mutex_init(&s->reading_layer, NULL);
 	s->graphfd = -EBADF;
 	s->runfd = -EBADF;
 	s->imagefd = -EBADF;
@@ -569,6 +571,8 @@ PUBLIC void imbrex_store_close(struct imbrex_store *s)
 	s->imagefd = close_fd(s->imagefd);
 	s->graphfd = close_fd(s->graphfd);
 	storage_config_done(&s->config);
+	(void)pthread_mutex_destroy(&s->reading_layer);
+	(void)pthread_mutex_destroy(&s->reading);
 	free(s);
 }
 

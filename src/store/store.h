@@ -16,6 +16,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -98,6 +99,8 @@ struct imbrex_store {
 	int runfd;
 	int imagefd; /* second root, which takes images and their layers; -EBADF: none */
 	struct driver *driver;
+	pthread_mutex_t reading;       /* around the driver's open_file(): one thread at a time */
+	pthread_mutex_t reading_layer; /* one layer at a time, where changing it is dear */
 	bool rootless;
 	bool single_id;
 	bool read_only;
