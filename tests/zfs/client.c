@@ -121,6 +121,7 @@ static void a_mounted_one_is_busy(struct client *c)
 	{
 		AUTO_CLOSE int fd = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+		assert_true(fd >= 0);
 		assert_int_equal(umount2(at, MNT_DETACH), 0);
 		assert_int_equal(zfs_destroy_tree(c->z, &c->a, &c->err), IMBREX_EBUSY);
 		assert_int_equal(c->err.errnum, EBUSY);
