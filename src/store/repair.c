@@ -469,9 +469,13 @@ static int mend_in_rounds(struct repair *r, struct findings *all, struct imbrex_
 		if (removed)
 			break;
 		removed = true;
+		left = count_left(all);
 		e = repair_remove(r, err);
 		if (e >= 0)
 			e = look_again(r, all, err);
+		/* Why not is the last word. */
+		if (count_left(all) >= left)
+			break;
 	}
 	return e;
 }

@@ -31,6 +31,7 @@ struct loss {
 	struct strv layers;     /* damaged; in the order of the report */
 	struct strv images;     /* damaged, or standing on a damaged layer */
 	struct strv containers; /* likewise, or of a damaged image */
+	struct strv told;       /* layers that are kept by what could not be removed */
 };
 
 static void loss_done(struct loss *l)
@@ -38,6 +39,7 @@ static void loss_done(struct loss *l)
 	strv_done(&l->layers);
 	strv_done(&l->images);
 	strv_done(&l->containers);
+	strv_done(&l->told);
 }
 #define AUTO_LOSS __attribute__((cleanup(loss_done))) struct loss
 
@@ -150,7 +152,25 @@ static bool is_of_container(struct repair *r, const char *image)
 	return false;
 }
 
-static int remove_image(struct repair *r, const char *id, struct imbrex_error *err)
+/* An image stays, and with it the layers whose damage is why it was to go. */
+static int say_kept(struct repair *r, struct loss *l, const char *image, const struct strv *layers,
+	const char *why, struct imbrex_error *err)
+{
+	size_t i;
+	int e;
+
+	e = say(r, image, err, why);
+	for (i = 0; e == 0 && i < l->layers.n; i++) {
+		if (!strv_has(layers, l->layers.items[i]))
+			continue;
+		e = say(r, l->layers.items[i], err, why);
+		if (e == 0 && note(&l->told, l->layers.items[i]) < 0)
+			e = fail_nomem(err);
+	}
+	return e;
+}
+
+static int remove_image(struct repair *r, struct loss *l, const char *id, struct imbrex_error *err)
 {
 	struct imbrex_error why = { 0 };
 	AUTO_FREE char *top = NULL;
@@ -171,16 +191,17 @@ static int remove_image(struct repair *r, const char *id, struct imbrex_error *e
 	e = removal_drop(r->s, &f, &layers, &why);
 	if (e == 0)
 		e = removal_save(r->s, &why);
-	return say(r, id, err, e < 0 ? why.message : "removed");
+	return e < 0 ? say_kept(r, l, id, &layers, why.message, err) : say(r, id, err, "removed");
 }
 
-static int remove_layer(struct repair *r, const char *id, struct imbrex_error *err)
+static int remove_layer(
+	struct repair *r, const struct loss *l, const char *id, struct imbrex_error *err)
 {
 	struct imbrex_error why = { 0 };
 	struct found f;
 	int e;
 
-	if (!repair_get(r, &layer_records, id, &f))
+	if (strv_has(&l->told, id) || !repair_get(r, &layer_records, id, &f))
 		return 0;
 	if (layer_has_children(r->s, id) || layer_is_used(r->s, id))
 		return say(r, id, err, "something needs it: left alone");
@@ -207,9 +228,9 @@ int repair_remove(struct repair *r, struct imbrex_error *err)
 	for (i = 0; e == 0 && r->opts->force && i < loss.containers.n; i++)
 		e = remove_container(r, loss.containers.items[i], err);
 	for (i = 0; e == 0 && i < loss.images.n; i++)
-		e = remove_image(r, loss.images.items[i], err);
+		e = remove_image(r, &loss, loss.images.items[i], err);
 	/* Children come after their parents in the table, and go before them. */
 	for (i = loss.layers.n; e == 0 && i-- > 0;)
-		e = remove_layer(r, loss.layers.items[i], err);
+		e = remove_layer(r, &loss, loss.layers.items[i], err);
 	return e;
 }

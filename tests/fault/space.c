@@ -170,8 +170,7 @@ static unsigned int run_in_each(const struct world *w, const struct operation *o
 /* Mounts need no room of the store, and opening and pulling are done above. */
 static bool is_spacious(const struct operation *o)
 {
-	return o->from && !o->is_gc && strcmp(o->name, "repair by removing") != 0 &&
-	       operation_is_wanted(o) && !strstr(o->name, "mount") &&
+	return o->from && !o->is_gc && operation_is_wanted(o) && !strstr(o->name, "mount") &&
 	       strcmp(o->name, "pull") != 0 && strcmp(o->name, "shut down") != 0;
 }
 
