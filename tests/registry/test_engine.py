@@ -30,7 +30,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="imbrex-engine-")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.addCleanup(self.remove)
         self.engine = Engine(self.dir + "/docker.sock")
         self.engine.__enter__()
         self.addCleanup(self.engine.__exit__)
@@ -38,6 +38,14 @@ class Case(unittest.TestCase):
         self.env = {k: os.environ[k] for k in keep if k in os.environ}
         self.env.update(HOME=self.dir, DOCKER_HOST="unix://" + self.engine.path,
                         CONTAINERS_STORAGE_CONF="/dev/null")
+
+    def remove(self):
+        """With the mount that the overlay driver keeps on its home."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as f:
+            mounts = [line.split()[4] for line in f if f" {self.dir}/" in line]
+        for mount in reversed(mounts):
+            subprocess.run(["umount", "-l", mount], check=True)
+        shutil.rmtree(self.dir)
 
     def imbrex(self, *args, **env):
         return subprocess.run(
