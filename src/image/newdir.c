@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "os/beneath.h"
 #include "os/fd.h"
+#include "store/rootless.h"
 
 int open_parent_dir(
 	const char *path, char ret_name[NAME_MAX + 1], int *ret_fd, struct imbrex_error *err)
@@ -41,23 +42,49 @@ int open_parent_dir(
 }
 
 /* Where temporaries lie must be nobody else's: the parent may be /tmp. */
-static int check_temp_root(const struct new_dir *d, const char *name, struct imbrex_error *err)
+static int check_temp_root(const struct new_dir *d, struct imbrex_error *err)
 {
 	struct stat st;
 
-	if (mkdirat(d->parent_fd, name, 0700) < 0 && errno != EEXIST)
-		return fail_errno(err, "make directory '%s' beside '%s'", name, d->name);
-	if (fstatat(d->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_errno(err, "look at '%s' beside '%s'", name, d->name);
+	if (fstatat(d->parent_fd, d->root, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail_errno(err, "look at '%s'", d->root);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-		return fail(err, IMBREX_EPERM, "'%s' beside '%s' is no directory of user %u", name,
-			d->name, (unsigned int)geteuid());
+		return fail(err, IMBREX_EPERM, "'%s' beside '%s' is no directory of user %u",
+			d->root, d->name, (unsigned int)geteuid());
 	return 0;
+}
+
+/* It may have been another's since it was looked at: only here is it sure not to go away. */
+static int check_temp(const struct new_dir *d, struct imbrex_error *err)
+{
+	struct stat st;
+
+	if (fstatat(tempdir_fd(d->temp), "..", &st, 0) < 0)
+		return fail_errno(err, "look at '%s'", d->root);
+	if (st.st_uid != geteuid())
+		return fail(err, IMBREX_EPERM, "'%s' beside '%s' is no directory of user %u",
+			d->root, d->name, (unsigned int)geteuid());
+	return 0;
+}
+
+static int make_temp(struct new_dir *d, struct imbrex_error *err)
+{
+	struct rootless_facts who;
+	int r;
+
+	/* The same in a user namespace: its root is not the machine's. */
+	rootless_facts_read(&who);
+	(void)snprintf(d->root, sizeof(d->root), ".imbrex-%u", (unsigned int)who.uid);
+	r = check_temp_root(d, err);
+	if (r == 0)
+		r = tempdir_recover(d->parent_fd, d->root, err);
+	if (r == 0)
+		r = tempdir_new(d->parent_fd, d->root, &d->temp, err);
+	return r < 0 ? r : check_temp(d, err);
 }
 
 int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err)
 {
-	char root[32];
 	int r;
 
 	r = open_parent_dir(path, d->name, &d->parent_fd, err);
@@ -65,12 +92,7 @@ int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err)
 		return r;
 	if (exists_at(d->parent_fd, d->name))
 		return fail(err, IMBREX_EEXIST, "'%s' exists already", path);
-	(void)snprintf(root, sizeof(root), ".imbrex-%u", (unsigned int)geteuid());
-	r = check_temp_root(d, root, err);
-	if (r == 0)
-		r = tempdir_recover(d->parent_fd, root, err);
-	if (r == 0)
-		r = tempdir_new(d->parent_fd, root, &d->temp, err);
+	r = make_temp(d, err);
 	if (r < 0)
 		return r;
 	tempdir_stage_addition(d->temp, d->made);
@@ -78,6 +100,12 @@ int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err)
 		return fail_errno(err, "make directory '%s'", path);
 	d->fd = open_dir_at(tempdir_fd(d->temp), d->made, err);
 	return d->fd < 0 ? d->fd : 0;
+}
+
+/* Stays if others are at work there. */
+static void drop_root(const struct new_dir *d)
+{
+	(void)unlinkat(d->parent_fd, d->root, AT_REMOVEDIR);
 }
 
 int new_dir_commit(struct new_dir *d, struct imbrex_error *err)
@@ -91,13 +119,17 @@ int new_dir_commit(struct new_dir *d, struct imbrex_error *err)
 	r = sync_dir(d->parent_fd);
 	if (r < 0)
 		return fail_code(err, r, "sync the directory of '%s'", d->name);
-	return tempdir_finish(take_ptr(d->temp), err);
+	r = tempdir_finish(take_ptr(d->temp), err);
+	drop_root(d);
+	return r;
 }
 
 void new_dir_done(struct new_dir *d)
 {
 	d->fd = close_fd(d->fd);
-	tempdir_free(d->temp);
-	d->temp = NULL;
+	if (d->temp) {
+		tempdir_free(take_ptr(d->temp));
+		drop_root(d);
+	}
 	d->parent_fd = close_fd(d->parent_fd);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A directory that appears under its name when it is complete, or not at all. What a dead process
- * left of its own is taken away by the next that makes one at the same place.
+ * left of its own is taken away by the next that makes one at the same place, in the hidden
+ * directory ".imbrex-UID" there, which is gone when nobody needs it.
  *
  * new_dir_begin -> fill .fd -> new_dir_commit; new_dir_done in every case (AUTO_NEW_DIR): without a
  * commit it removes everything. Errors: err; messages name the path.
@@ -17,6 +18,7 @@ struct new_dir {
 	int fd;               /* owned; of the new directory */
 	int parent_fd;        /* owned */
 	struct tempdir *temp; /* owned */
+	char root[32];        /* of the temporary directory, in the parent */
 	char made[TEMPDIR_NAME_BYTES];
 	char name[NAME_MAX + 1]; /* final name in the parent */
 };

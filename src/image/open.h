@@ -15,7 +15,7 @@
 #include "transport/open.h"
 
 /*
- * to  the store that the image is for; borrowed for the life of the source
+ * to  the store that the image is for; borrowed for the life of the source; NULL: none
  * For the rest see source_open().
  */
 int image_source_open(const struct locator *l, const struct source_opts *opts,

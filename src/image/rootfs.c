@@ -6,6 +6,7 @@
  *   registry ─▶ size, digest, unpack ─▶ DiffID ─▶ zstd ─▶ cache        several at a time
  *   cache ─▶ unpack ─▶ DiffID ─▶ tar ─▶ tidy ─▶ apply                   base first
  *   any other source ─▶ size, digest, unpack ─▶ DiffID ─▶ tar ─▶ …     likewise
+ *   another store ─▶ DiffID ─▶ tar ─▶ …                                likewise; files are cloned
  *
  * What lies in the cache is believed for its DiffID only, each time it is used.
  */
@@ -19,6 +20,7 @@
 #include "driver/apply.h"
 #include "format/tar/reader.h"
 #include "image/newdir.h"
+#include "image/open.h"
 #include "image/runfiles.h"
 #include "image/tidy.h"
 #include "imbrex/rootfs.h"
@@ -28,6 +30,7 @@
 #include "os/beneath.h"
 #include "os/fd.h"
 #include "os/pool.h"
+#include "store/rootless.h"
 #include "stream/buffer.h"
 #include "stream/compress.h"
 #include "stream/detect.h"
@@ -36,7 +39,6 @@
 #include "stream/fdsink.h"
 #include "stream/pump.h"
 #include "stream/queue.h"
-#include "transport/open.h"
 
 #define CONNECTIONS_DEFAULT 10
 #define CACHE_LEVEL_DEFAULT 1
@@ -93,7 +95,7 @@ static int open_source(
 	so.docker.repository.creds.username = o->username;
 	so.docker.repository.creds.password = o->password;
 	tell(im, IMBREX_ROOTFS_QUERY, 0, NULL);
-	return source_open(&where, &so, &im->source, err);
+	return image_source_open(&where, &so, /* to= */ NULL, &im->source, err);
 }
 
 static int fetch_manifest(struct import *im, struct imbrex_error *err)
@@ -296,14 +298,23 @@ static int fill_cache(struct import *im, struct imbrex_error *err)
 
 /* ---- layers into the tree -------------------------------------------------------------- */
 
+static bool is_unprivileged(void)
+{
+	struct rootless_facts who;
+
+	rootless_facts_read(&who);
+	return who.rootless;
+}
+
 static int open_entries(
-	struct import *im, int dirfd, struct entry_sink **ret, struct imbrex_error *err)
+	struct import *im, int dirfd, size_t i, struct entry_sink **ret, struct imbrex_error *err)
 {
 	const struct apply_opts apply_opts = {
 		.whiteouts = APPLY_REMOVE,
 		.apply_root = true,
-		.in_userns = geteuid() != 0,
+		.in_userns = is_unprivileged(),
 		.ignore_chown_errors = true,
+		.content = storage_source_content(im->source, i),
 	};
 	const struct tidy_opts tidy_opts = {
 		.uid = geteuid(),
@@ -355,7 +366,7 @@ static int apply_layer(struct import *im, int dirfd, size_t i, struct imbrex_err
 	AUTO_SINK struct sink *chain = NULL;
 	int r;
 
-	r = open_entries(im, dirfd, &entries, err);
+	r = open_entries(im, dirfd, i, &entries, err);
 	if (r == 0)
 		r = tar_reader_new(entries, NULL, &chain, err);
 	if (r < 0)
@@ -364,7 +375,8 @@ static int apply_layer(struct import *im, int dirfd, size_t i, struct imbrex_err
 	r = before_layer(im, i, &chain, err);
 	if (r == 0 && im->cache >= 0)
 		return from_cache(im, i, chain, err);
-	if (r == 0)
+	/* What comes unpacked is not what the digest of the blob is of. */
+	if (r == 0 && !im->source->ops->unpacked)
 		r = before_blob(d, &chain, err);
 	return r < 0 ? r : im->source->ops->blob(im->source, d, chain, err);
 }
@@ -436,7 +448,7 @@ static int configure(int dirfd, const struct oci_config *config, const char *pro
 {
 	const struct apply_opts opts = {
 		.whiteouts = APPLY_REMOVE,
-		.in_userns = geteuid() != 0,
+		.in_userns = is_unprivileged(),
 		.ignore_chown_errors = true,
 	};
 	AUTO_CLOSE int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

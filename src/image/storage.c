@@ -23,7 +23,7 @@
 struct storage {
 	struct source base;
 	struct imbrex_store *from; /* owned */
-	struct imbrex_store *to;   /* borrowed */
+	struct imbrex_store *to;   /* borrowed; NULL: the image is not for a store */
 	bool same;                 /* `from` is `to` */
 	char *id;                  /* owned; of the image's record */
 	char *name;                /* owned; by which it was found; NULL: none */
@@ -50,6 +50,8 @@ static int open_other(struct storage *s, const struct store_spec *spec, struct i
 
 	if (r < 0)
 		return r;
+	if (!s->to)
+		return 0;
 	if (fstat(s->from->graphfd, &a) < 0 || fstat(s->to->graphfd, &b) < 0)
 		return fail_errno(err, "stat '%s'", imbrex_store_graphroot(s->from));
 	s->same = a.st_dev == b.st_dev && a.st_ino == b.st_ino &&

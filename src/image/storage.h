@@ -16,7 +16,7 @@ struct apply_content;
 /*
  * where  "REF", "@ID", "REF@ID", each with "[DRIVER@GRAPHROOT+RUNROOT:OPTION,…]" before it or, for
  *        the store that podman would use here, without
- * to     the store that the image is for; borrowed
+ * to     the store that the image is for; borrowed; NULL: none
  *
  * Errors EINVAL for a text that is none; ENOENT without such a store or image; EPERM, ENOTSUP for a
  *        store that cannot be read

@@ -92,7 +92,7 @@ int layer_origin_open(struct imbrex_store *from, const char *id, struct imbrex_s
 	(void)clock_gettime(CLOCK_REALTIME_COARSE, &o->content.since);
 	o->content.open = open_file;
 	o->content.ctx = o;
-	o->content.may_link = is_private(from) && is_private(to);
+	o->content.may_link = to && is_private(from) && is_private(to);
 	r = store_hold(from, HOLD_LAYERS, &hold, err);
 	if (r < 0)
 		return r;

@@ -26,7 +26,8 @@ int store_chain_ids(struct imbrex_store *s, const char *top, struct strv *ret,
 	struct imbrex_error *err) MUST_CHECK;
 
 /*
- * Layer `id` of `from`, to be put into `to`; both are borrowed.
+ * Layer `id` of `from`, to be put into `to`; both are borrowed. to: NULL if it is not for a store;
+ * then nothing may be linked.
  *
  * Errors ENOENT no such layer, or none that a tar can be made of again
  */

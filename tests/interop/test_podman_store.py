@@ -115,6 +115,24 @@ class Adopt(Base):
     def test_vfs_to_vfs(self):
         self.adopt("vfs", "vfs")
 
+    def test_btrfs_to_btrfs(self):
+        source, target = self.adopt("btrfs", "btrfs")
+        source.podman("rmi", "-f", NAME)
+        self.check(target)
+        target.imbrex("verify", NAME)
+
+    def test_btrfs_to_overlay(self):
+        self.adopt("btrfs", "overlay")
+
+    def test_btrfs_to_vfs(self):
+        self.adopt("btrfs", "vfs")
+
+    def test_overlay_to_btrfs(self):
+        self.adopt("overlay", "btrfs")
+
+    def test_vfs_to_btrfs(self):
+        self.adopt("vfs", "btrfs")
+
     def test_again_costs_nothing(self):
         source, target = self.adopt("overlay", "overlay")
         r = target.imbrex("pull", "--progress", "plain", source.name(NAME), "localhost/other:1")
@@ -211,6 +229,89 @@ class Clone(Base):
         target.imbrex("verify", "big:1")
         inodes = [os.stat(f"{s.root}/overlay/{big.layer_ids()[0]}/diff/big").st_ino for s in (source, target)]
         self.assertNotEqual(*inodes)
+
+
+class Enroot(Base):
+    """A plain directory and a squashfs file of an image of podman's store, read in place."""
+    def enroot(self, source, *args):
+        conf = self.machine.write("enroot-storage.conf", '[storage]\ndriver = "%s"\ngraphroot = "%s"\n'
+                                  'runroot = "%s"\n' % (source.driver, source.root, source.runroot))
+        places = [f"ENROOT_{name}_PATH={self.work}/{name.lower()}"
+                  for name in ("DATA", "CACHE", "CONFIG", "TEMP", "RUNTIME")]
+        return self.machine.run(["env", "-C", self.work, *places, "CONTAINERS_STORAGE_CONF=" + conf,
+                                 self.machine.imbrex, "enroot", *args])
+
+    def good(self, *args):
+        r = self.enroot(*args)
+        self.assertEqual((r.status, r.out), (0, ""), r)
+        return r.err.splitlines()
+
+    def expected(self, setid):
+        """{path: (kind, permissions as an owner needs them, content)} of the image."""
+        found = {}
+        for path, node in self.model.tree.items():
+            mode, is_dir = node["mode"], node["kind"] == "dir"
+            if not is_dir and not setid:
+                mode &= 0o1777
+            mode |= 0o700 if is_dir else 0o500 if mode & 0o111 else 0o400
+            if not path.startswith(b"dev/"):
+                found[path] = (node["kind"], node["kind"] != "symlink" and oct(mode), node["data"])
+        return found
+
+    @staticmethod
+    def found(root):
+        made = (b"etc/rc", b"etc/rc.local", b"etc/environment", b"etc/fstab")
+        return {path: (node["kind"], node["kind"] != "symlink" and oct(node["mode"]), node["data"])
+                for path, node in odd.walk(root).items() if path not in made}
+
+    def container(self, driver):
+        source = self.store(driver, filled=True)
+        self.work = self.machine.path("enroot-" + driver)
+        os.makedirs(self.work + "/temp")
+        self.addCleanup(shutil.rmtree, self.work)
+        self.assertEqual(self.good(source, "load", "-n", "loaded", "podman://odd:1"), [
+            "[INFO] Fetching image", "[INFO] Extracting image content...",
+            "[INFO] Loading container root filesystem..."])
+        self.assertEqual(self.good(source, "import", "podman://odd:1"), [
+            "[INFO] Fetching image", "[INFO] Extracting image content...",
+            "[INFO] Creating squashfs filesystem..."])
+        self.good(source, "create", "odd+1.sqsh")
+        for name in ("loaded", "odd+1"):
+            root = f"{self.work}/data/{name}"
+            self.assertEqual(self.found(root), self.expected(setid=name != "loaded"))
+            with open(root + "/etc/rc", encoding="utf-8") as f:
+                self.assertEqual(f.readline(), "# enroot-provenance: podman://odd:1\n")
+            with open(root + "/etc/environment", encoding="utf-8") as f:
+                self.assertEqual(f.read(), "COLOUR=blue\n")
+            # Whatever is written there, podman's image stays what it was.
+            self.assertEqual([p for p in linked(root, "") if p in linked(source.root, driver)], [])
+            with open(root + "/etc/motd", "w", encoding="utf-8") as f:
+                f.write("changed")
+        self.check(source, source=True)
+        source.imbrex("verify", NAME)
+        self.assertEqual(os.listdir(f"{self.work}/cache") + os.listdir(f"{self.work}/temp"), [])
+
+    def test_overlay(self):
+        self.container("overlay")
+
+    def test_vfs(self):
+        self.container("vfs")
+
+    def test_btrfs(self):
+        self.container("btrfs")
+
+    def test_image_that_is_not_there(self):
+        source = self.store("overlay", filled=True)
+        self.work = self.machine.path("enroot-none")
+        os.makedirs(self.work + "/temp")
+        self.addCleanup(shutil.rmtree, self.work)
+        for command in ("import", "load"):
+            r = self.enroot(source, command, "podman://nope:1")
+            self.assertEqual((r.status, r.out, r.err), (
+                1, "", "[INFO] Fetching image\n[ERROR] import podman://nope:1: image 'nope:1' is not "
+                "in the store\n"))
+        self.assertEqual(sorted(os.listdir(self.work)), ["cache", "data", "runtime", "temp"])
+        self.assertEqual(os.listdir(self.work + "/data") + os.listdir(self.work + "/temp"), [])
 
 
 class Refused(Base):

@@ -186,6 +186,35 @@ class WithIds(Case):
         self.ok(self.user.podman("rmi", "-f", image))
         self.ok(other.imbrex("verify", "adopted:1"))
 
+    def test_8_enroot_makes_directories_of_the_users_podman(self):
+        """Its files belong to ids that only the namespace can read; what is made is the user's own."""
+        for program in ("podman", "runc"):
+            if not lane.have(program):
+                self.skipTest(f"{program} is not installed")
+        image = self.ok(self.user.podman("pull", "-q", "oci:" + self.layout)).last
+        self.ok(self.user.podman("tag", image, IMAGE))
+        home = self.lane.home(WITH_IDS[1])
+        user = User(self.lane, WITH_IDS, env={"TMPDIR": home, "ENROOT_DATA_PATH": home + "/data"})
+        run = lambda *args: self.ok(user.sh(["env", "-C", home, user.lane.imbrex, "enroot", *args]))
+        r = run("import", "podman://" + IMAGE)
+        self.assertEqual(r.err.splitlines(), [
+            "[INFO] Fetching image", "[INFO] Extracting image content...",
+            "[INFO] Creating squashfs filesystem..."])
+        run("create", "-n", "created", "localhost+sample+latest.sqsh")
+        run("load", "-n", "loaded", "podman://" + IMAGE)
+        want = {path: (f["kind"], f["data"])
+                for path, f in lane.merged(self.layers, devices=False).items()}
+        made = ("etc/rc", "etc/rc.local", "etc/environment", "etc/fstab")
+        for name in ("created", "loaded"):
+            tree = lane.walk(f"{home}/data/{name}")
+            self.assertEqual({p: (f["kind"], f["data"]) for p, f in tree.items() if p not in made}, want)
+            self.assertEqual({tuple(f["owner"]) for f in tree.values()},
+                             {(WITH_IDS[1], WITH_IDS[1])})
+        st = os.stat(home + "/localhost+sample+latest.sqsh")
+        self.assertEqual((st.st_uid, st.st_gid), (WITH_IDS[1], WITH_IDS[1]))
+        self.ok(user.sh(["rm", "-rf", home + "/data"]))
+        self.ok(self.user.podman("rmi", "-f", image))
+
     def test_9_images_go_and_leave_nothing(self):
         self.pulled(self.user)
         self.ok(self.user.imbrex("rmi", IMAGE))

@@ -49,6 +49,8 @@ static int import_squashfs(struct enroot *e, const struct enroot_uri *u, const c
 	int status;
 
 	status = enroot_source_init(e, u, e->operands[0], &source);
+	if (status == 0)
+		status = enroot_reach(e, u);
 	if (status != 0)
 		return status;
 	if (random_digits(digits) < 0 || clock_gettime(CLOCK_REALTIME, &start) < 0)
@@ -124,6 +126,8 @@ static int load_dir(struct enroot *e, const struct enroot_uri *u, const char *na
 
 	if (status == 0)
 		status = enroot_source_init(e, u, e->operands[0], &source);
+	if (status == 0)
+		status = enroot_reach(e, u);
 	if (status != 0)
 		return status;
 	if (lstat(path, &st) == 0) {
@@ -154,8 +158,6 @@ static int run_load(struct enroot *e)
 		return status;
 	if (u.scheme == SCHEME_ZFS)
 		return enroot_error("zfs:// URIs require ENROOT_STORAGE_BACKEND=zfs");
-	if (u.scheme != SCHEME_DOCKER)
-		return enroot_error("Invalid argument: %s", e->operands[0]);
 	name = e->args.name ? strdup(e->args.name) : enroot_uri_name(&u);
 	if (!name)
 		return no_memory();
@@ -210,8 +212,8 @@ static const struct enroot_option digest_options[] = { OPTION_ARCH, { { NULL } }
 const struct enroot_command import_commands[] = {
 	{ "import", "[OPTIONS] [--] URI", "Convert an image of a registry or engine to a file",
 		import_options, 1, 1, run_import },
-	{ "load", "[OPTIONS] [--] URI", "Make a container of an image of a registry", load_options,
-		1, 1, run_load },
+	{ "load", "[OPTIONS] [--] URI", "Make a container of an image of a registry or engine",
+		load_options, 1, 1, run_load },
 	{ "digest", "[OPTIONS] [--] URI", "Show the digest of an image", digest_options, 1, 1,
 		run_digest },
 	{ NULL },

@@ -174,6 +174,8 @@ struct enroot_source {
 int enroot_source_init(
 	struct enroot *e, const struct enroot_uri *u, const char *typed, struct enroot_source *ret);
 void enroot_source_done(struct enroot_source *s);
+/* Become who can read the source. 0, or an exit status. */
+int enroot_reach(struct enroot *e, const struct enroot_uri *u);
 #define AUTO_SOURCE_ENROOT __attribute__((cleanup(enroot_source_done))) struct enroot_source
 /* Write a directory as squashfs with the settings of the configuration. */
 int enroot_squash(const char *dir, const char *file, struct imbrex_squashfs_opts *opts);

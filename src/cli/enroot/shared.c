@@ -122,6 +122,16 @@ int enroot_source_init(
 	return 0;
 }
 
+/* A user's store of podman has files of other ids, which only the root of a namespace can read. */
+int enroot_reach(struct enroot *e, const struct enroot_uri *u)
+{
+	struct imbrex_error err = { 0 };
+
+	if (u->scheme != SCHEME_PODMAN || enroot_setting("CONTAINER_HOST"))
+		return 0;
+	return cli_enter_userns(e->cli, &err) < 0 ? enroot_fail(&err) : 0;
+}
+
 void enroot_source_done(struct enroot_source *s)
 {
 	if (s->password)
