@@ -15,6 +15,7 @@
 #include "imbrex/rootfs.h"
 #include "imbrex/run.h"
 #include "imbrex/store.h"
+#include "imbrex/template.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -15,6 +15,7 @@
 #include "format/squashfs/reader.h"
 #include "format/squashfs/writer.h"
 #include "image/newdir.h"
+#include "image/squashfs.h"
 #include "image/tidy.h"
 #include "imbrex/rootfs.h"
 #include "os/atomic.h"
@@ -282,6 +283,20 @@ static int extract_into(int *image, uint64_t size_bytes, int dirfd, unsigned int
 	apply = NULL;
 	return squashfs_read(
 		&file, processors ? processors : (unsigned int)pool_n_cpus(), tidy, err);
+}
+
+int squashfs_extract_into(
+	const char *file, int dirfd, unsigned int processors, struct imbrex_error *err)
+{
+	AUTO_CLOSE int image = -EBADF;
+	uint64_t size_bytes;
+	int r;
+
+	image = open_image(file, &size_bytes, err);
+	if (image < 0)
+		return image;
+	r = extract_into(&image, size_bytes, dirfd, processors, err);
+	return r < 0 ? wrap(err, r, "'%s'", file) : 0;
 }
 
 PUBLIC int imbrex_squashfs_extract(

@@ -72,11 +72,13 @@ static void note_released(const struct file_lock *l)
 	--*n;
 }
 
-int fd_lock(int fd, enum lock_mode mode, bool wait)
+static int lock_range(int fd, off_t at, off_t len, enum lock_mode mode, bool wait)
 {
 	struct flock fl = {
 		.l_type = mode == LOCK_EXCLUSIVE ? F_WRLCK : F_RDLCK,
 		.l_whence = SEEK_SET,
+		.l_start = at,
+		.l_len = len,
 	};
 
 	for (;;) {
@@ -86,6 +88,17 @@ int fd_lock(int fd, enum lock_mode mode, bool wait)
 			continue;
 		return errno == EACCES ? -EAGAIN : -errno;
 	}
+}
+
+int fd_lock(int fd, enum lock_mode mode, bool wait)
+{
+	return lock_range(fd, 0, /* len= to any end */ 0, mode, wait);
+}
+
+int fd_lock_byte(int fd, uint64_t at, enum lock_mode mode, bool wait)
+{
+	assert(at < INT64_MAX);
+	return lock_range(fd, (off_t)at, 1, mode, wait);
 }
 
 static int open_once(const struct file_lock *l)

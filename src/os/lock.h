@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/macros.h"
 #include "imbrex/error.h"
@@ -119,5 +120,7 @@ bool lock_token_equal(const struct lock_token *a, const struct lock_token *b);
 
 /* OFD lock of the whole file: 0, -EAGAIN if `wait` is false and it is taken, or -errno. */
 int fd_lock(int fd, enum lock_mode mode, bool wait) MUST_CHECK;
+/* The same for one byte, wherever the file ends: many locks in one file. */
+int fd_lock_byte(int fd, uint64_t at, enum lock_mode mode, bool wait) MUST_CHECK;
 
 #endif

@@ -139,6 +139,18 @@ typedef int (*zfs_snapshot_fn)(
  */
 int zfs_snapshots(struct zfs *z, const struct zfs_name *dataset, bool children, zfs_snapshot_fn fn,
 	void *ctx, struct imbrex_error *err) MUST_CHECK;
+/* What one property is. Negative ends the walk with that status. */
+typedef int (*zfs_value_fn)(
+	void *ctx, const char *name, const char *value, struct imbrex_error *err);
+/*
+ * One property of all file systems directly below `parent`, or of all their snapshots: one call,
+ * however many there are; "-" where it is not set. A value with line breaks may bring lines that
+ * look like others' values: trust only what forging would not gain anything by.
+ *
+ * Limits output <= LIMIT_ZFS_LIST_BYTES
+ */
+int zfs_values(struct zfs *z, const struct zfs_name *parent, bool of_snapshots,
+	const char *property, zfs_value_fn fn, void *ctx, struct imbrex_error *err) MUST_CHECK;
 /* Health of a pool, in one word. */
 int zfs_pool_health(
 	struct zfs *z, const struct zfs_name *in, char **ret, struct imbrex_error *err) MUST_CHECK;
