@@ -11,11 +11,11 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import unittest
 
@@ -139,7 +139,9 @@ class Configured(Store):
 
 class Stores(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="is-", dir="/tmp")
+        # podman makes a reference of the path of a layout: not every name of mkdtemp's is one.
+        self.folder = f"/tmp/is-{secrets.token_hex(6)}"
+        os.mkdir(self.folder)
         os.chmod(self.folder, 0o755)
         os.symlink(IMBREX, self.folder + "/containers-storage")
         self.maxDiff = None
