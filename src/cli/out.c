@@ -321,57 +321,142 @@ void table_done(struct table *t)
 	strv_done(&t->cells);
 }
 
-static void json_newline(struct json_out *j)
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+static void json_flush(struct json_out *j)
 {
-	(void)fprintf(j->f, "\n%*s", (int)(2 * j->depth), "");
+	if (j->used)
+		(void)fwrite(j->buf, 1, j->used, j->f);
+	j->used = 0;
 }
 
-void json_string(FILE *f, const char *value)
+static void put(struct json_out *j, const char *s, size_t len)
 {
+	if (len > sizeof(j->buf) - j->used)
+		json_flush(j);
+	if (len > sizeof(j->buf)) {
+		(void)fwrite(s, 1, len, j->f);
+		return;
+	}
+	memcpy(j->buf + j->used, s, len);
+	j->used += len;
+}
+
+static void put_char(struct json_out *j, char c)
+{
+	if (j->used == sizeof(j->buf))
+		json_flush(j);
+	j->buf[j->used++] = c;
+}
+
+static void put_text(struct json_out *j, const char *s)
+{
+	put(j, s, strlen(s));
+}
+
+static void json_newline(struct json_out *j)
+{
+	unsigned int i;
+
+	put_char(j, '\n');
+	for (i = 0; i < j->depth; i++)
+		put(j, "  ", 2);
+}
+
+#define EACH_BYTE(b) (0x0101010101010101ull * (b))
+
+/* Does any of eight bytes need more than to be copied? Bytes above ASCII count as such. */
+static bool is_special(uint64_t word)
+{
+	uint64_t quote = word ^ EACH_BYTE('"');
+	uint64_t slash = word ^ EACH_BYTE('\\');
+
+	return (word | (word - EACH_BYTE(' ')) | (word + EACH_BYTE(1)) | (quote - EACH_BYTE(1)) |
+		       (slash - EACH_BYTE(1))) &
+	       EACH_BYTE(0x80);
+}
+
+/* How many bytes at s are ASCII with nothing to escape. */
+static size_t plain_len(const unsigned char *s, size_t left)
+{
+	uint64_t word;
+	size_t i = 0;
+
+	for (; left - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, s + i, sizeof(word));
+		if (is_special(word))
+			break;
+	}
+	while (i < left && s[i] >= ' ' && s[i] < 0x7f && s[i] != '"' && s[i] != '\\')
+		i++;
+	return i;
+}
+
+static void put_string(struct json_out *j, const char *value)
+{
+	const unsigned char *end = (const unsigned char *)value + strlen(value);
 	const unsigned char *s = (const unsigned char *)value;
+	char code[8];
 	size_t len;
 
-	(void)fputc('"', f);
+	put_char(j, '"');
 	for (; *s; s += len) {
-		/* Most text is ASCII without anything to escape: whole runs of it at once. */
-		for (len = 0; s[len] >= ' ' && s[len] < 0x7f && s[len] != '"' && s[len] != '\\';)
-			len++;
+		/* Most text is: whole runs of it at once. */
+		len = plain_len(s, (size_t)(end - s));
 		if (len) {
-			(void)fwrite(s, 1, len, f);
+			put(j, (const char *)s, len);
 			continue;
 		}
 		len = utf8_len(s);
 		if (!len) {
-			(void)fputs("\\ufffd", f);
+			put_text(j, "\\ufffd");
 			len = 1;
 		} else if (*s == '"' || *s == '\\') {
-			(void)fprintf(f, "\\%c", *s);
+			put_char(j, '\\');
+			put_char(j, (char)*s);
 		} else if (is_control(s, len)) {
-			(void)fprintf(f, "\\u%04x", len == 1 ? s[0] : s[1]);
+			(void)snprintf(code, sizeof(code), "\\u%04x", len == 1 ? s[0] : s[1]);
+			put_text(j, code);
 		} else {
-			(void)fwrite(s, 1, len, f);
+			put(j, (const char *)s, len);
 		}
 	}
-	(void)fputc('"', f);
+	put_char(j, '"');
+}
+
+void json_string(FILE *f, const char *value)
+{
+	struct json_out j = { .f = f };
+
+	put_string(&j, value);
+	json_flush(&j);
 }
 
 static void json_member(struct json_out *j, const char *key)
 {
 	if (j->started)
-		(void)fputc(',', j->f);
+		put_char(j, ',');
 	if (j->depth)
 		json_newline(j);
 	j->started = true;
 	if (key) {
-		json_string(j->f, key);
-		(void)fputs(": ", j->f);
+		put_string(j, key);
+		put(j, ": ", 2);
 	}
+}
+
+/* A value is complete: if it is the outermost, nothing may follow that takes it out of the buffer.
+ */
+static void json_done(struct json_out *j)
+{
+	if (!j->depth)
+		json_flush(j);
 }
 
 void json_begin(struct json_out *j, const char *key, char bracket)
 {
 	json_member(j, key);
-	(void)fputc(bracket, j->f);
+	put_char(j, bracket);
 	j->depth++;
 	j->started = false;
 }
@@ -381,16 +466,18 @@ void json_end(struct json_out *j, char bracket)
 	j->depth--;
 	if (j->started)
 		json_newline(j);
-	(void)fputc(bracket, j->f);
+	put_char(j, bracket);
 	j->started = true;
 	if (!j->depth)
-		(void)fputc('\n', j->f);
+		put_char(j, '\n');
+	json_done(j);
 }
 
 void json_text(struct json_out *j, const char *key, const char *value)
 {
 	json_member(j, key);
-	json_string(j->f, value);
+	put_string(j, value);
+	json_done(j);
 }
 
 void json_texts(struct json_out *j, const char *key, char *const *values)
@@ -398,25 +485,38 @@ void json_texts(struct json_out *j, const char *key, char *const *values)
 	size_t i;
 
 	json_member(j, key);
-	(void)fputc('[', j->f);
+	put_char(j, '[');
 	for (i = 0; values[i]; i++) {
 		if (i)
-			(void)fputs(", ", j->f);
-		json_string(j->f, values[i]);
+			put(j, ", ", 2);
+		put_string(j, values[i]);
 	}
-	(void)fputc(']', j->f);
+	put_char(j, ']');
+	json_done(j);
 }
 
 void json_number(struct json_out *j, const char *key, int64_t value)
 {
+	uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	char digits[20];
+	size_t i = sizeof(digits);
+
 	json_member(j, key);
-	(void)fprintf(j->f, "%" PRId64, value);
+	do {
+		digits[--i] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	if (value < 0)
+		put_char(j, '-');
+	put(j, digits + i, sizeof(digits) - i);
+	json_done(j);
 }
 
 void json_bool(struct json_out *j, const char *key, bool value)
 {
 	json_member(j, key);
-	(void)fputs(value ? "true" : "false", j->f);
+	put_text(j, value ? "true" : "false");
+	json_done(j);
 }
 
 /* The string at s with its quotes. */
@@ -441,13 +541,13 @@ void json_raw(struct json_out *j, const char *key, const char *text)
 			continue;
 		if (*text == '"') {
 			len = string_len(text);
-			(void)fwrite(text, 1, len, j->f);
+			put(j, text, len);
 		} else if (*text == '{' || *text == '[') {
-			(void)fputc(*text, j->f);
+			put_char(j, *text);
 			j->depth++;
 			len += strspn(text + 1, space);
 			if (text[len] == '}' || text[len] == ']') {
-				(void)fputc(text[len++], j->f);
+				put_char(j, text[len++]);
 				j->depth--;
 			} else {
 				json_newline(j);
@@ -455,14 +555,15 @@ void json_raw(struct json_out *j, const char *key, const char *text)
 		} else if (*text == '}' || *text == ']') {
 			j->depth--;
 			json_newline(j);
-			(void)fputc(*text, j->f);
+			put_char(j, *text);
 		} else if (*text == ',') {
-			(void)fputc(',', j->f);
+			put_char(j, ',');
 			json_newline(j);
 		} else {
-			(void)fputs(*text == ':' ? ": " : (const char[]){ *text, '\0' }, j->f);
+			put(j, *text == ':' ? ": " : text, *text == ':' ? 2 : 1);
 		}
 	}
+	json_done(j);
 }
 
 int out_finish(struct imbrex_error *err)

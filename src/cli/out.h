@@ -21,6 +21,8 @@
 /* ---- words ------------------------------------------------------------------------------- */
 
 #define OUT_WORD_BYTES 40
+/* Half of what a pipe holds: the reader has work while we write on. */
+#define OUT_JSON_BYTES (32u * 1024u)
 
 /* "3 weeks ago"; "-" for no or an unreadable time. RFC 3339. */
 const char *out_ago(const char *time, int64_t now_sec, char buf[OUT_WORD_BYTES]);
@@ -61,11 +63,16 @@ void table_done(struct table *t);
 
 /* ---- JSON -------------------------------------------------------------------------------- */
 
-/* { .f = stdout } -> json_begin … json_end -> newline. `key` is NULL in an array. */
+/*
+ * { .f = stdout } -> json_begin … json_end -> newline. `key` is NULL in an array. `f` gets the text
+ * in large pieces, all of it when the outermost value is complete.
+ */
 struct json_out {
 	FILE *f;
 	unsigned int depth;
 	bool started; /* the innermost array or object has a member */
+	size_t used;  /* bytes of buf */
+	char buf[OUT_JSON_BYTES];
 };
 
 void json_begin(struct json_out *j, const char *key, char bracket); /* '[' or '{' */

@@ -54,37 +54,128 @@ static int64_t image_size(struct imbrex_store *s, const struct record *rec, size
 	return total;
 }
 
+/* All text of one image lies in one block, which begins with its list of names: a list of many
+ * images is a few large pieces of memory, not ten small ones for each. */
+struct block {
+	char **words; /* the next free one of the pointers */
+	char *text;   /* the next free byte behind them */
+	bool cut;     /* the last text held a NUL character, and ends there */
+};
+
+/* More than the strings of a field need, decoded and each with its end: two quotes are gone. */
+static size_t text_room(const struct record *rec, int field)
+{
+	return record_raw(rec, field).len + 1;
+}
+
+static size_t words_room(const struct record *rec, int field)
+{
+	struct json_span raw = record_raw(rec, field);
+	size_t n = 0;
+	size_t i;
+
+	for (i = 0; i < raw.len; i++)
+		n += raw.at[i] == '"';
+	return n / 2 + 1;
+}
+
+/* NULL on no memory. */
+static char *put_text(struct block *b, struct json_span raw)
+{
+	AUTO_STR decoded = STR_INIT(LIMIT_RECORDS_BYTES);
+	const char *text = raw.at;
+	size_t len = raw.len;
+	char *at = b->text;
+
+	b->cut = false;
+	if (len && memchr(text, '\\', len)) {
+		if (json_text_decode(raw, &decoded) < 0)
+			return NULL;
+		text = str_text(&decoded);
+		len = strlen(text);
+		b->cut = len < decoded.len;
+	}
+	if (len)
+		memcpy(at, text, len);
+	at[len] = '\0';
+	b->text += len + 1;
+	return at;
+}
+
+static char *put_field(struct block *b, const struct record *rec, int field)
+{
+	struct json_span raw = record_raw(rec, field);
+
+	if (raw.len < 2 || raw.at[0] != '"')
+		return put_text(b, (struct json_span){ 0 });
+	return put_text(b, (struct json_span){ .at = raw.at + 1, .len = raw.len - 2 });
+}
+
+static char **put_list(struct block *b, const struct record *rec, int field)
+{
+	struct json_span raw = record_raw(rec, field);
+	char **words = b->words;
+	struct json_span item;
+	struct json_scan s;
+	int n;
+
+	json_scan_init(&s, raw.at, raw.len);
+	n = raw.len && raw.at[0] == '[' ? json_scan_array_begin(&s, NULL) : -1;
+	while (n >= 0 && (n = json_scan_array_next(&s, NULL)) > 0) {
+		if (json_scan_kind(&s, NULL) != JSON_KIND_STRING) {
+			n = json_scan_skip(&s, NULL, NULL);
+			continue;
+		}
+		n = json_scan_raw_string(&s, &item, NULL);
+		if (n < 0)
+			break;
+		*b->words = put_text(b, item);
+		if (!*b->words)
+			return NULL;
+		/* No name of anything, and what is left of it may be one of something else. */
+		b->words += !b->cut;
+	}
+	*b->words++ = NULL;
+	return words;
+}
+
 static int fill_image(struct imbrex_store *s, const struct record *rec, struct imbrex_image *ret)
 {
-	AUTO_STRV names = { 0 };
-	AUTO_STRV mapped = { 0 };
+	static const int texts[] = { IMAGE_ID, IMAGE_DIGEST, IMAGE_CREATED, IMAGE_LAYER,
+		IMAGE_NAMES, IMAGE_MAPPED_LAYERS };
+	size_t n_words = words_room(rec, IMAGE_NAMES) + words_room(rec, IMAGE_MAPPED_LAYERS);
+	size_t bytes = n_words * sizeof(char *);
+	struct block b = { 0 };
+	size_t i;
 
-	ret->id = record_text(rec, IMAGE_ID);
-	ret->digest = record_text(rec, IMAGE_DIGEST);
-	ret->created = record_text(rec, IMAGE_CREATED);
-	ret->layer = record_text(rec, IMAGE_LAYER);
-	if (!ret->id || !ret->digest || !ret->created || !ret->layer ||
-		record_list(rec, IMAGE_NAMES, &names) < 0 ||
-		record_list(rec, IMAGE_MAPPED_LAYERS, &mapped) < 0)
+	for (i = 0; i < ARRAY_LEN(texts); i++)
+		bytes += text_room(rec, texts[i]);
+	b.words = malloc(bytes);
+	if (!b.words)
 		return -ENOMEM;
-	ret->names = strings_take(&names);
-	ret->mapped_layers = strings_take(&mapped);
+	b.text = (char *)(b.words + n_words);
+	ret->names = b.words;
+	*ret->names = NULL;
+	ret->id = put_field(&b, rec, IMAGE_ID);
+	ret->digest = put_field(&b, rec, IMAGE_DIGEST);
+	ret->created = put_field(&b, rec, IMAGE_CREATED);
+	ret->layer = put_field(&b, rec, IMAGE_LAYER);
+	if (!ret->id || !ret->digest || !ret->created || !ret->layer ||
+		!put_list(&b, rec, IMAGE_NAMES))
+		return -ENOMEM;
+	ret->mapped_layers = put_list(&b, rec, IMAGE_MAPPED_LAYERS);
+	if (!ret->mapped_layers)
+		return -ENOMEM;
 	ret->size_bytes = image_size(s, rec, &ret->n_layers);
-	return ret->names && ret->mapped_layers ? 0 : -ENOMEM;
+	return 0;
 }
 
 PUBLIC void imbrex_images_free(struct imbrex_image *images, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		free(images[i].id);
-		free(images[i].digest);
-		imbrex_strings_free(images[i].names);
-		imbrex_strings_free(images[i].mapped_layers);
-		free(images[i].created);
-		free(images[i].layer);
-	}
+	for (i = 0; i < n; i++)
+		free(images[i].names); /* and with it all the rest, see fill_image() */
 	free(images);
 }
 

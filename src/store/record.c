@@ -186,6 +186,8 @@ char *record_text(const struct record *r, int field)
 		return calloc(1, 1);
 	raw.at++;
 	raw.len -= 2;
+	if (!memchr(raw.at, '\\', raw.len))
+		return strndup(raw.at, raw.len);
 	if (json_text_decode(raw, &text) < 0)
 		return NULL;
 	return str_take(&text);

@@ -117,6 +117,65 @@ static void tables_shrink_the_widest_column_that_may(void **state)
 				  "b                 22 MiB  x\n");
 }
 
+/* Any byte, anywhere in a text: what is around it stays as it is, and it is escaped or not by
+ * itself alone. */
+static void json_escapes_by_the_byte(void **state)
+{
+	char in[20], one[8], expected[64];
+	unsigned int byte, at;
+
+	(void)state;
+	for (byte = 1; byte < 0x80; byte++) {
+		if (byte == '"' || byte == '\\')
+			(void)snprintf(one, sizeof(one), "\\%c", (char)byte);
+		else if (byte < ' ' || byte == 0x7f)
+			(void)snprintf(one, sizeof(one), "\\u%04x", byte);
+		else
+			(void)snprintf(one, sizeof(one), "%c", (char)byte);
+		for (at = 0; at < 18; at++) {
+			char *text = NULL;
+			size_t len = 0;
+			FILE *f = open_memstream(&text, &len);
+
+			assert_non_null(f);
+			memcpy(in, "abcdefghijklmnopqr", 19);
+			in[at] = (char)byte;
+			(void)snprintf(expected, sizeof(expected), "\"%.*s%s%s\"", (int)at, in, one,
+				in + at + 1);
+			json_string(f, in);
+			assert_int_equal(fclose(f), 0);
+			assert_string_equal(text, expected);
+			free(text);
+		}
+	}
+}
+
+static void json_passes_text_larger_than_its_buffer(void **state)
+{
+	char *text = NULL, *large = calloc(1, 3 * OUT_JSON_BYTES + 1);
+	size_t len = 0;
+	struct json_out j = { .f = open_memstream(&text, &len) };
+
+	(void)state;
+	assert_non_null(j.f);
+	assert_non_null(large);
+	memset(large, 'x', 3 * OUT_JSON_BYTES);
+	json_begin(&j, NULL, '[');
+	json_number(&j, NULL, INT64_MIN);
+	json_number(&j, NULL, INT64_MAX);
+	json_number(&j, NULL, 0);
+	json_text(&j, NULL, large);
+	json_end(&j, ']');
+	assert_int_equal(fclose(j.f), 0);
+	assert_int_equal(len, strlen("[\n  -9223372036854775808,\n  9223372036854775807,\n  0,\n"
+				     "  \"\"\n]\n") +
+				      3 * OUT_JSON_BYTES);
+	assert_memory_equal(text, "[\n  -9223372036854775808,\n  9223372036854775807,\n  0,\n  \"x",
+		strlen("[\n  -9223372036854775808,\n  9223372036854775807,\n  0,\n  \"x"));
+	free(large);
+	free(text);
+}
+
 static void json_is_valid_whatever_the_text(void **state)
 {
 	AUTO_FREE char *text = NULL;
@@ -279,6 +338,8 @@ int main(void)
 		cmocka_unit_test(nothing_from_a_store_moves_the_cursor),
 		cmocka_unit_test(tables_shrink_the_widest_column_that_may),
 		cmocka_unit_test(json_is_valid_whatever_the_text),
+		cmocka_unit_test(json_escapes_by_the_byte),
+		cmocka_unit_test(json_passes_text_larger_than_its_buffer),
 		cmocka_unit_test(options_stand_anywhere_and_in_every_form),
 		cmocka_unit_test(nothing_behind_the_program_is_ours),
 		cmocka_unit_test(only_near_words_are_suggested),

@@ -20,29 +20,62 @@ static const struct column columns[] = {
 	{ "SIZE", .right = true },
 };
 
+/* What images are sorted by, side by side: many images would be many far memories for each
+ * comparison. */
+struct rank {
+	char created[40]; /* filled with zeros; a whole RFC 3339 time with nanoseconds */
+	char id[16];      /* the beginning of it */
+	const struct imbrex_image *image;
+};
+
 static int newest_first(const void *a, const void *b)
 {
-	const struct imbrex_image *x = a, *y = b;
-	int r = strcmp(y->created, x->created);
+	const struct rank *x = a, *y = b;
+	int r = memcmp(y->created, x->created, sizeof(x->created));
 
-	return r ? r : strcmp(x->id, y->id);
+	/* Longer than it should be: the rest counts, too. */
+	if (!r && x->created[sizeof(x->created) - 1])
+		r = strcmp(y->image->created, x->image->created);
+	if (!r)
+		r = memcmp(x->id, y->id, sizeof(x->id));
+	return r ? r : strcmp(x->image->id, y->image->id);
 }
 
-static void print_json(const struct imbrex_image *images, size_t n)
+/* free(); NULL: no memory */
+static struct rank *sorted(const struct imbrex_image *images, size_t n)
+{
+	struct rank *ranks = calloc(n + 1, sizeof(*ranks));
+	size_t i;
+
+	if (!ranks)
+		return NULL;
+	for (i = 0; i < n; i++) {
+		ranks[i].image = &images[i];
+		(void)memcpy(ranks[i].created, images[i].created,
+			strnlen(images[i].created, sizeof(ranks[i].created)));
+		(void)memcpy(ranks[i].id, images[i].id, strnlen(images[i].id, sizeof(ranks[i].id)));
+	}
+	qsort(ranks, n, sizeof(*ranks), newest_first);
+	return ranks;
+}
+
+static void print_json(const struct rank *ranks, size_t n)
 {
 	struct json_out j = { .f = stdout };
 	size_t i;
 
 	json_begin(&j, NULL, '[');
 	for (i = 0; i < n; i++) {
+		const struct imbrex_image *image = ranks[i].image;
+
 		json_begin(&j, NULL, '{');
-		json_text(&j, "id", images[i].id);
-		json_texts(&j, "names", images[i].names);
-		json_text(&j, "digest", images[i].digest);
-		json_text(&j, "created", images[i].created);
-		json_text(&j, "layer", images[i].layer);
-		json_number(&j, "layers", (int64_t)images[i].n_layers);
-		json_number(&j, "size_bytes", images[i].size_bytes);
+		json_text(&j, "id", image->id);
+		json_texts(&j, "names", image->names);
+		json_text(&j, "digest", image->digest);
+		json_text(&j, "created", image->created);
+		json_text(&j, "layer", image->layer);
+		json_number(&j, "layers", (int64_t)image->n_layers);
+		json_number(&j, "size_bytes", image->size_bytes);
 		json_end(&j, '}');
 	}
 	json_end(&j, ']');
@@ -72,7 +105,7 @@ static int add_rows(struct table *t, const struct imbrex_image *image, bool whol
 	return 0;
 }
 
-static int print_table(const struct imbrex_image *images, size_t n, bool whole)
+static int print_table(const struct rank *ranks, size_t n, bool whole)
 {
 	AUTO_TABLE t = { .columns = columns, .n_columns = ARRAY_LEN(columns) };
 	int64_t now_sec = time(NULL);
@@ -80,7 +113,7 @@ static int print_table(const struct imbrex_image *images, size_t n, bool whole)
 	int r;
 
 	for (i = 0; i < n; i++) {
-		r = add_rows(&t, &images[i], whole, now_sec);
+		r = add_rows(&t, ranks[i].image, whole, now_sec);
 		if (r < 0)
 			return r;
 	}
@@ -91,6 +124,7 @@ static int run(struct cli *c, const void *args)
 {
 	const struct images_args *a = args;
 	AUTO_STORE *store = NULL;
+	AUTO_FREE struct rank *ranks = NULL;
 	struct imbrex_error err = { .status = 0 };
 	struct imbrex_image *images;
 	size_t n, i;
@@ -102,16 +136,16 @@ static int run(struct cli *c, const void *args)
 	r = imbrex_images_list(store, &images, &n, &err);
 	if (r < 0)
 		return cli_fail(c, &err);
-	if (n)
-		qsort(images, n, sizeof(*images), newest_first);
-	r = 0;
-	if (c->globals.json) {
-		print_json(images, n);
+	ranks = sorted(images, n);
+	if (!ranks) {
+		r = -ENOMEM;
+	} else if (c->globals.json) {
+		print_json(ranks, n);
 	} else if (c->globals.quiet) {
 		for (i = 0; i < n; i++)
-			(void)puts(images[i].id);
+			(void)puts(ranks[i].image->id);
 	} else {
-		r = print_table(images, n, a->no_trunc);
+		r = print_table(ranks, n, a->no_trunc);
 		if (!n && isatty(STDOUT_FILENO))
 			cli_note(c, "no images yet: '%s pull SRC' fetches one", c->face->name);
 	}

@@ -391,6 +391,39 @@ static void members_of_a_newer_release_survive_our_changes(void **state)
 		",{\"id\":\"" ID_B "\",\"created\":\"2026-01-02T03:04:05Z\",\"Other\" : null}]");
 }
 
+static void an_image_is_listed_whatever_its_record_holds(void **state)
+{
+	struct fixture *f = *state;
+	struct imbrex_error err = { 0 };
+	struct imbrex_image *images;
+	size_t n;
+
+	put_image(f->s, ID_A, "localhost/a:1");
+	put_text(f, "root/vfs-images/images.json",
+		"[{\"id\":\"" ID_A "\",\"names\":[\"\",\"a\\\"b\\\\\",7,\"\\u00e4\\ud800\",[\"x\"],"
+		"\"y\\u0000nul\",\"z\"],\"digest\":null,\"created\":\"2026\\u002d01\","
+		"\"mapped-layers\":[\"m\\u006e\",\"o\"]},"
+		"{\"id\":\"" ID_B "\",\"names\":\"no list\",\"created\":4}]");
+	ok(imbrex_images_list(f->s, &images, &n, &err), &err);
+	assert_int_equal(n, 2);
+	assert_string_equal(images[0].id, ID_A);
+	assert_string_equal(images[0].digest, "");
+	assert_string_equal(images[0].created, "2026-01");
+	assert_string_equal(images[0].layer, "");
+	assert_string_equal(images[0].names[0], "");
+	assert_string_equal(images[0].names[1], "a\"b\\");
+	assert_string_equal(images[0].names[2], "\xC3\xA4\xEF\xBF\xBD");
+	assert_string_equal(images[0].names[3], "z");
+	assert_null(images[0].names[4]);
+	assert_string_equal(images[0].mapped_layers[0], "mn");
+	assert_string_equal(images[0].mapped_layers[1], "o");
+	assert_null(images[0].mapped_layers[2]);
+	assert_string_equal(images[1].id, ID_B);
+	assert_null(images[1].names[0]);
+	assert_null(images[1].mapped_layers[0]);
+	imbrex_images_free(images, n);
+}
+
 static void a_read_only_store_refuses_changes_and_creates_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -715,6 +748,7 @@ int main(void)
 		store_test(removing_one_of_several_names_keeps_the_image),
 		store_test(another_opener_sees_every_change_at_once),
 		store_test(members_of_a_newer_release_survive_our_changes),
+		store_test(an_image_is_listed_whatever_its_record_holds),
 		store_test(a_read_only_store_refuses_changes_and_creates_nothing),
 		store_test(containers_have_unique_names_and_keep_their_image),
 		store_test(volatile_containers_are_recorded_where_every_peer_looks),
