@@ -37,6 +37,7 @@ static const struct scheme schemes[] = {
 	{ "dir:", SHAPE_PATH, LOCATOR_DIR },
 	{ "rootfs:", SHAPE_PATH, LOCATOR_ROOTFS },
 	{ "tar:", SHAPE_PATH, LOCATOR_TAR },
+	{ "squashfs:", SHAPE_PATH, LOCATOR_SQUASHFS },
 };
 
 /* Levenshtein distance of short words; large for long ones. */
@@ -91,7 +92,7 @@ static int fail_scheme(const char *text, size_t len, struct imbrex_error *err)
 		return hint(err, r, "did you mean '%s'?", near->prefix);
 	return hint(err, r,
 		"known are docker://, dockerd://, podman://, oci:, oci-archive:, docker-archive:, "
-		"dir:, rootfs: and tar:");
+		"dir:, rootfs:, tar: and squashfs:");
 }
 
 static int fill(enum locator_kind kind, const char *where, size_t where_len, const char *tag,
@@ -182,10 +183,8 @@ static int kind_of(
 		*ret = LOCATOR_TAR;
 		return 0;
 	case PROBE_SQUASHFS:
-		return hint(err,
-			fail(err, IMBREX_ENOTSUP, "'%s' is a squashfs image, which cannot be read",
-				path),
-			"use: unsquashfs -d DIR '%s', then rootfs:DIR", path);
+		*ret = LOCATOR_SQUASHFS;
+		return 0;
 	case PROBE_ZFS:
 		return fail(err, IMBREX_ENOTSUP, "'%s' is a zfs send stream, which cannot be read",
 			path);
@@ -218,7 +217,8 @@ static int parse_path(const char *text, struct locator *ret, struct imbrex_error
 	if (r < 0)
 		return r;
 	tag = text[strlen(path)] == ':' ? text + strlen(path) + 1 : NULL;
-	if (tag && (kind == LOCATOR_ROOTFS || kind == LOCATOR_TAR || kind == LOCATOR_DIR))
+	if (tag && (kind == LOCATOR_ROOTFS || kind == LOCATOR_TAR || kind == LOCATOR_SQUASHFS ||
+			   kind == LOCATOR_DIR))
 		return fail(err, IMBREX_EINVAL, "source '%s': '%s' holds one image and has no tags",
 			text, path);
 	if (tag && !*tag)
@@ -309,6 +309,8 @@ const char *locator_kind_name(enum locator_kind kind)
 		return "rootfs";
 	case LOCATOR_TAR:
 		return "tar";
+	case LOCATOR_SQUASHFS:
+		return "squashfs";
 	}
 	return "unknown";
 }

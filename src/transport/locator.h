@@ -25,6 +25,7 @@ enum locator_kind {
 	LOCATOR_DIR,            /* where: directory of the dir: layout */
 	LOCATOR_ROOTFS,         /* where: directory that is a root file system */
 	LOCATOR_TAR,            /* where: tarball of a root file system, or "-" */
+	LOCATOR_SQUASHFS,       /* where: squashfs image of a root file system */
 };
 
 struct locator {

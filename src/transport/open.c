@@ -6,6 +6,7 @@
 #include "transport/dockerd.h"
 #include "transport/ocidir.h"
 #include "transport/rootfs.h"
+#include "transport/squashfs.h"
 #include "transport/tarfile.h"
 
 typedef int (*open_fn)(const struct locator *l, const struct source_opts *opts, struct source **ret,
@@ -69,6 +70,12 @@ static int open_tar(const struct locator *l, const struct source_opts *opts, str
 	return tarfile_source_open(l->where, ret, err);
 }
 
+static int open_squashfs(const struct locator *l, const struct source_opts *opts,
+	struct source **ret, struct imbrex_error *err)
+{
+	return squashfs_source_open(l->where, ret, err);
+}
+
 static const open_fn table[] = {
 	[LOCATOR_DOCKER] = open_docker,
 	[LOCATOR_DOCKERD] = open_dockerd,
@@ -79,6 +86,7 @@ static const open_fn table[] = {
 	[LOCATOR_DIR] = open_dir,
 	[LOCATOR_ROOTFS] = open_rootfs,
 	[LOCATOR_TAR] = open_tar,
+	[LOCATOR_SQUASHFS] = open_squashfs,
 };
 
 int source_open(const struct locator *l, const struct source_opts *opts, struct source **ret,

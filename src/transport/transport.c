@@ -220,7 +220,7 @@ int blob_file_read(int rootfd, const char *file, const struct oci_descriptor *d,
 static size_t stem_len(const char *name, size_t len)
 {
 	static const char *const suffixes[] = { ".gz", ".xz", ".zst", ".bz2", ".tgz", ".txz",
-		".tar", ".oci" };
+		".tar", ".oci", ".sqsh" };
 	bool again = true;
 
 	while (again) {

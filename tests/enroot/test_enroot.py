@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the enroot face say and do what enroot does?
 
-usage: test_enroot.py IMBREX words|root|user [CLASS...]
+usage: test_enroot.py IMBREX words|root|user|btrfs [CLASS...]
 
 words: parsing, settings, messages; needs nothing. root, user: images of a registry become files and
 containers, as root and as an unprivileged user (of this machine, or one that root becomes).
@@ -672,17 +672,26 @@ class Real(Case):
                     self.assertEqual(box[path][2], what, path)
 
 
-class Store(Case):
-    """The backend that keeps containers in a store."""
+class Store:
+    """The backend that keeps containers in a store; below for each driver."""
     setUpClass = classmethod(Images.setUpClass.__func__)
     tearDownClass = classmethod(Images.tearDownClass.__func__)
+    driver = None
 
     def setUp(self):
         super().setUp()
         conf = self.path("etc", "storage.conf")
         with open(conf, "w", encoding="ascii") as f:
-            f.write(f'[storage]\ndriver = "vfs"\ngraphroot = "{self.root}/data/graph"\n'
+            f.write(f'[storage]\ndriver = "{self.driver}"\ngraphroot = "{self.root}/data/graph"\n'
                     f'runroot = "{self.root}/tmp/runroot"\n')
+        self.addCleanup(self.unmount)
+
+    def unmount(self):
+        """The driver's home, which is bound onto itself as podman does it."""
+        home = os.path.join(os.path.realpath(self.root), "data/graph", self.driver)
+        with open("/proc/self/mountinfo", encoding="utf-8") as f:
+            if any(line.split()[4] == home for line in f):
+                subprocess.run(["umount", home], check=True)
 
     def env(self, **more):
         return super().env(ENROOT_STORAGE_BACKEND="store",
@@ -741,18 +750,137 @@ class Store(Case):
         self.good("load", "-n", "box", self.uri)
         self.check(["list"], 0, "box\n")
         self.good("import", "-f", "squashfs", "-o", "plain.sqsh", self.uri)
-        r = self.enroot("create", "plain.sqsh")
+        r = self.good("create", "plain.sqsh")
+        self.assertEqual(r.err, "[INFO] Extracting squashfs filesystem...\n")
+        self.check(["list"], 0, "box\nplain\n")
+        # The same file again is no work, another with the same content no room.
+        self.check(["create", "-n", "second", "plain.sqsh"], 0)
+        self.check(["create", "-n", "second", "plain.sqsh"], 1, "",
+                   "[ERROR] Container already exists: second\n")
+        layers = self.imbrex("layers", "-q")
+        shutil.copy(self.path("work", "plain.sqsh"), self.path("tmp", "copy.sqsh"))
+        os.chmod(self.path("tmp", "copy.sqsh"), 0o644)
+        r = self.good("create", self.path("tmp", "copy.sqsh"))
+        self.assertEqual(r.err, "[INFO] Extracting squashfs filesystem...\n")
+        self.assertEqual(len(self.imbrex("layers", "-q").split()), len(layers.split()) + 1)
+        # What comes out is what went in, whichever way.
+        trees = {}
+        for name in ("second", "copy", "box"):
+            self.good("export", name)
+            out = self.path("tmp", "out-" + name)
+            subprocess.run(["unsquashfs", "-n", "-d", out, self.path("work", name + ".sqsh")],
+                           stdout=subprocess.PIPE, check=True)
+            trees[name] = tree(out)
+        out = self.path("tmp", "out-plain")
+        subprocess.run(["unsquashfs", "-n", "-d", out, self.path("work", "plain.sqsh")],
+                       stdout=subprocess.PIPE, check=True)
+        for name in ("second", "copy"):
+            # The root of a writable layer is a directory of its own.
+            different = [p for p, v in trees[name][0].items() if tree(out)[0].get(p) != v and p != "."]
+            self.assertEqual((different, sorted(trees[name][0])), ([], sorted(tree(out)[0])), name)
+            self.assertEqual(trees[name][1], tree(out)[1])
+        self.assertEqual({k: v[2] for k, v in trees["box"][0].items() if not k.startswith("dev/")},
+                         {k: v[2] for k, v in tree(out)[0].items()})
+
+    def imbrex(self, *args):
+        r = subprocess.run([IMBREX, *args], env=self.env(), check=False, capture_output=True, text=True,
+                           preexec_fn=self.become if self.lane == "user" and os.geteuid() == 0 else None)
+        self.assertEqual(r.returncode, 0, r)
+        return r.stdout
+
+    def test_a_file_that_changed_is_another_image(self):
+        for number in (1, 2):
+            os.makedirs(self.path("tmp", "src"), exist_ok=True)
+            with open(self.path("tmp", "src", "file"), "w", encoding="ascii") as f:
+                f.write(f"{number}")
+            subprocess.run(["mksquashfs", self.path("tmp", "src"), self.path("tmp", "x.sqsh"), "-noappend",
+                            "-no-progress", "-quiet", "-all-root"], check=True, stdout=subprocess.PIPE)
+            os.chmod(self.path("tmp", "x.sqsh"), 0o644)
+            self.good("create", "-n", f"c{number}", self.path("tmp", "x.sqsh"))
+            self.good("export", f"c{number}")
+            said = subprocess.run(["unsquashfs", "-cat", self.path("work", f"c{number}.sqsh"), "file"],
+                                  check=True, stdout=subprocess.PIPE)
+            self.assertEqual(said.stdout, b"%d" % number)
+
+    def test_damaged_files_leave_nothing_in_the_store(self):
+        self.good("import", "-f", "squashfs", "-o", "plain.sqsh", self.uri,
+                  env={"ENROOT_SQUASH_OPTIONS": "-comp zstd"})
+        path = self.path("work", "plain.sqsh")
+        with open(path, "rb") as f:
+            data = bytearray(f.read())
+        data[len(data) // 2:len(data) // 2 + 64] = bytes(64)
+        with open(path, "wb") as f:
+            f.write(data)
+        r = self.enroot("create", path)
+        self.assertEqual((r.status, r.out), (1, ""))
+        self.assertRegex(r.err, r"^\[INFO\] .*\n\[ERROR\] pull squashfs:.*: squashfs: .*\n$")
+        self.check(["list"], 0, "")
+        self.assertEqual(self.imbrex("layers", "-q") + self.imbrex("images", "-q"), "")
+
+    def test_names_that_no_layer_can_hold_are_refused(self):
+        os.makedirs(self.path("tmp", "src", "d"))
+        with open(self.path("tmp", "src", "d", ".wh.x"), "wb"):
+            pass
+        subprocess.run(["mksquashfs", self.path("tmp", "src"), self.path("tmp", "x.sqsh"), "-no-progress",
+                        "-quiet"], check=True, stdout=subprocess.PIPE)
+        os.chmod(self.path("tmp", "x.sqsh"), 0o644)
+        r = self.enroot("create", self.path("tmp", "x.sqsh"))
         self.assertEqual(r.status, 1)
-        self.assertIn("[ERROR] Invalid image format: ", r.err)
+        self.assertRegex(r.err, r"'d/\.wh\.x': a layer cannot hold names that begin with '\.wh\.'\n$")
+
+    def test_remove_asks(self):
+        self.good("load", "-n", "box", self.uri)
+        for answer, status, left in (("n\n", 0, "box\n"), ("", 1, "box\n"), ("Y\n", 0, "")):
+            r = self.enroot("remove", "box", stdin=answer)
+            self.assertEqual((r.status, r.out, r.err), (status, "", ""), answer)
+            self.check(["list"], 0, left)
+        self.check(["remove", "box"], 1, "", "[ERROR] No such container: box\n")
+        self.check(["export", "box"], 1, "", "[ERROR] No such container: box\n")
+        self.assertEqual(self.imbrex("ps", "-q"), "")
+
+    def test_containers_keep_what_is_written_to_them(self):
+        self.good("load", "-n", "box", self.uri)
+        code = ('m=$("$0" mount enroot/box) && echo mine >"$m/mine" && rm "$m/a/three" && '
+                '"$0" umount enroot/box >/dev/null')
+        become = self.become if self.lane == "user" and os.geteuid() == 0 else None
+        inside = [IMBREX, "unshare"] if os.geteuid() or self.lane == "user" else []
+        r = subprocess.run([*inside, "sh", "-ec", code, IMBREX], env=self.env(), capture_output=True, text=True, check=False,
+                           preexec_fn=become)
+        self.assertEqual(r.returncode, 0, r)
+        self.good("export", "box")
+        said = subprocess.run(["unsquashfs", "-l", "-d", "", self.path("work", "box.sqsh")],
+                              check=True, text=True, stdout=subprocess.PIPE).stdout.split("\n")
+        self.assertIn("/mine", said)
+        self.assertNotIn("/a/three", said)
+        # And no other container of the image has it.
+        self.good("load", "-n", "other", self.uri)
+        self.good("export", "other")
+        said = subprocess.run(["unsquashfs", "-l", "-d", "", self.path("work", "other.sqsh")],
+                              check=True, text=True, stdout=subprocess.PIPE).stdout.split("\n")
+        self.assertNotIn("/mine", said)
+        self.assertIn("/a/three", said)
+
+
+class StoreVfs(Store, Case):
+    driver = "vfs"
+
+
+class StoreOverlay(Store, Case):
+    driver = "overlay"
+
+
+class StoreBtrfs(Store, Case):
+    """Below tests/loopfs btrfs."""
+    driver = "btrfs"
 
 
 def main():
-    lanes = {"words": [Words], "root": [Images, Engines, Real, Store],
-             "user": [Images, Engines, Real, Store]}
+    usual = [Images, Engines, Real, StoreVfs, StoreOverlay]
+    lanes = {"words": [Words], "root": usual, "user": usual, "btrfs": [StoreBtrfs]}
     if LANE not in lanes:
         sys.exit(__doc__)
-    Case.lane = "root" if LANE == "words" else LANE
-    if LANE == "root" and os.geteuid() != 0:
+    Case.lane = "user" if LANE == "user" else "root"
+    if LANE in ("root", "btrfs") and os.geteuid() != 0:
         print("skipped: not root")
         sys.exit(77)
     if LANE != "words":

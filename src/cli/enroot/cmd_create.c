@@ -93,12 +93,9 @@ static int run_create(struct enroot *e)
 		return enroot_error("%s is a ZFS pointer file; ENROOT_STORAGE_BACKEND=zfs (or "
 				    "store) is required to use it",
 			image);
-	if (e->backend == BACKEND_STORE && kind == 2)
-		return store_create(e, image, name);
 	if (e->backend == BACKEND_STORE)
-		return enroot_error("Invalid image format: %s (expected a pointer file; import it "
-				    "again, or use ENROOT_STORAGE_BACKEND=dir)",
-			image);
+		return kind == 2 ? store_create(e, image, name)
+				 : store_create_squashfs(e, image, name);
 	return create_dir(e, image, path);
 }
 

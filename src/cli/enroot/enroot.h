@@ -154,6 +154,7 @@ bool config_line_split(
 
 int store_import(struct enroot *e, const struct enroot_uri *u, const char *uri, const char *file);
 int store_create(struct enroot *e, const char *image, const char *name);
+int store_create_squashfs(struct enroot *e, const char *image, const char *name);
 int store_load(struct enroot *e, const struct enroot_uri *u, const char *uri, const char *name);
 int store_export(struct enroot *e, const char *name, const char *file);
 int store_list(struct enroot *e);

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Backend "store": images and containers live in imbrex's store, which podman reads too; a file of
- * an image is a pointer to it. Containers of enroot are called "enroot/NAME" there.
+ * an image is a pointer to it. Containers of enroot are called "enroot/NAME" there. A squashfs file
+ * becomes an image of one layer, which has a name made of what tells that file from all others, so
+ * that the next container of it costs nothing.
  */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "cli/enroot/enroot.h"
 
 #define NAME_PREFIX "enroot/"
+#define FILE_PREFIX "localhost/enroot/squashfs:"
 #define SHORT_ID    12
 
 /* ---- images ---------------------------------------------------------------------------- */
@@ -138,6 +142,8 @@ static int configure(struct imbrex_store *s, const char *container, const char *
 static int make_container(struct enroot *e, struct imbrex_store *s, const char *image,
 	const char *name, const char *provenance)
 {
+	/* What a squashfs image says of how to run it, it has with it. */
+	bool has_files = provenance == NULL;
 	AUTO_FREE char *full = store_name(name);
 	AUTO_FREE char *id = NULL;
 	struct imbrex_container_opts opts = { .name = full, .exact_image = true };
@@ -156,7 +162,7 @@ static int make_container(struct enroot *e, struct imbrex_store *s, const char *
 	r = imbrex_container_create(s, image, &opts, &id, &err);
 	if (r < 0)
 		return enroot_fail(&err);
-	if (configure(s, id, image, provenance, &err) == 0)
+	if (has_files || configure(s, id, image, provenance, &err) == 0)
 		return EXIT_SUCCESS;
 	r = imbrex_container_remove(s, id, /* force= */ true, NULL);
 	(void)r; /* the first failure is the one to tell */
@@ -201,6 +207,47 @@ int store_create(struct enroot *e, const char *image, const char *name)
 	(void)snprintf(source.platform, sizeof(source.platform), "linux/%.32s", p.arch);
 	status = find_image(s, image, &p, &source);
 	return status ? status : make_container(e, s, p.config, name, source.provenance);
+}
+
+/* A file that was changed or replaced has another one. */
+static char *name_of_file(const struct stat *st)
+{
+	return format_text(FILE_PREFIX "%u.%u-%llu-%llx-%llx.%09ld-%llx.%09ld", major(st->st_dev),
+		minor(st->st_dev), (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
+		(unsigned long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+		(unsigned long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+}
+
+/* The image in the store that the file became, or becomes now. ret_id: free(). */
+static int image_of_file(struct imbrex_store *s, const char *file, char **ret_id)
+{
+	AUTO_FREE char *source = format_text("squashfs:%s", file);
+	AUTO_FREE char *name = NULL;
+	struct imbrex_pull_opts opts = { 0 };
+	struct imbrex_error err = { 0 };
+	struct stat st;
+
+	if (stat(file, &st) < 0)
+		return enroot_error("No such file or directory: %s", file);
+	name = name_of_file(&st);
+	if (!source || !name)
+		return enroot_error("out of memory");
+	if (imbrex_object_find(s, name, IMBREX_KIND_IMAGE, NULL, ret_id, NULL) == 0)
+		return 0;
+	enroot_info("Extracting squashfs filesystem...");
+	opts.name = name;
+	return imbrex_pull(s, source, &opts, ret_id, &err) < 0 ? enroot_fail(&err) : 0;
+}
+
+int store_create_squashfs(struct enroot *e, const char *image, const char *name)
+{
+	AUTO_STORE *s = NULL;
+	AUTO_FREE char *id = NULL;
+	int status = open_store(e, &s);
+
+	if (status == 0)
+		status = image_of_file(s, image, &id);
+	return status ? status : make_container(e, s, id, name, /* provenance= */ NULL);
 }
 
 int store_load(struct enroot *e, const struct enroot_uri *u, const char *uri, const char *name)

@@ -32,7 +32,7 @@ bool fetch_is_source(const char *text)
 {
 	static const char *const prefixes[] = { "docker://", "dockerd://",
 		"docker-daemon:", "podman://", "containers-storage:", "oci:", "oci-archive:",
-		"docker-archive:", "dir:", "rootfs:", "tar:", "/", "./", "../" };
+		"docker-archive:", "dir:", "rootfs:", "tar:", "squashfs:", "/", "./", "../" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(prefixes); i++) {

@@ -78,7 +78,7 @@ static void what_cannot_be_a_source_is_explained(void **state)
 			"did you mean 'docker://'?" },
 		{ "https://x/y", IMBREX_EINVAL, "source 'https://x/y': unknown scheme 'https'",
 			"known are docker://, dockerd://, podman://, oci:, oci-archive:, "
-			"docker-archive:, dir:, rootfs: and tar:" },
+			"docker-archive:, dir:, rootfs:, tar: and squashfs:" },
 		{ "oic:layout", IMBREX_EINVAL, "source 'oic:layout': unknown scheme 'oic'",
 			"did you mean 'oci:'?" },
 		{ "oci-achive:/x/y.tar", IMBREX_EINVAL,
@@ -94,9 +94,8 @@ static void what_cannot_be_a_source_is_explained(void **state)
 		{ "./missing.tar", IMBREX_ENOENT, "'./missing.tar': No such file or directory",
 			"" },
 		{ "./text", IMBREX_EFORMAT, "'./text' is neither an image nor a tar archive", "" },
-		{ "./x.sqsh", IMBREX_ENOTSUP,
-			"'./x.sqsh' is a squashfs image, which cannot be read",
-			"use: unsquashfs -d DIR './x.sqsh', then rootfs:DIR" },
+		{ "./x.sqsh:v1", IMBREX_EINVAL,
+			"source './x.sqsh:v1': './x.sqsh' holds one image and has no tags", "" },
 		{ "x.zfs", IMBREX_ENOTSUP, "'x.zfs' is a zfs send stream, which cannot be read",
 			"" },
 		{ "./tree:v1", IMBREX_EINVAL,
@@ -135,6 +134,7 @@ static void paths_are_recognised_by_content(void **state)
 		{ "saved.img:x:1", LOCATOR_ARCHIVE, "saved.img", "x:1" },
 		{ "dotted.tar", LOCATOR_ARCHIVE, "dotted.tar", NULL },
 		{ "root.tar", LOCATOR_TAR, "root.tar", NULL },
+		{ "x.sqsh", LOCATOR_SQUASHFS, "x.sqsh", NULL },
 		{ "./pipe", LOCATOR_ARCHIVE, "./pipe", NULL },
 	};
 	const struct box *box = *state;
@@ -143,6 +143,7 @@ static void paths_are_recognised_by_content(void **state)
 	AUTO_STR root = STR_INIT(FIXTURE_MAX);
 
 	put_text(box, "layout/oci-layout", "{}");
+	put_text(box, "x.sqsh", "hsqs.....");
 	put_text(box, "layout/index.json", "{}");
 	put_text(box, "copied/manifest.json", "{}");
 	put_text(box, "copied/version", "Directory Transport Version: 1.1\n");
