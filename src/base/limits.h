@@ -95,6 +95,8 @@
 #define LIMIT_ZFS_VALUE_BYTES 8192u
 /* A list of datasets, by name and origin: 250 bytes each, 250,000 layers. */
 #define LIMIT_ZFS_LIST_BYTES (64u * 1024u * 1024u)
+/* Behind one record of a ZFS stream: a block, SPA_MAXBLOCKSIZE of OpenZFS. */
+#define LIMIT_ZFS_RECORD_BYTES (16u * 1024u * 1024u)
 
 /* Not limits of input but the house's buffer sizes: big writes, few system calls. */
 #define STREAM_BLOCK_BYTES (1024u * 1024u)
