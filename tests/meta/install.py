@@ -91,6 +91,14 @@ def main():
         if said != version:
             tree.problem("containers-storage", f"says it is {said}, the program says {version}")
 
+        # Whoever may give it a capability does so by hand.
+        helper = f"{prefix}/bin/enroot-zfs-mount"
+        tree.checked += 1
+        if "--unmount" not in run([helper, "--help"]):
+            tree.problem("enroot-zfs-mount", "its help does not name --unmount")
+        if os.stat(helper).st_mode & 0o6000 or "security.capability" in os.listxattr(helper):
+            tree.problem("enroot-zfs-mount", "is installed with privileges")
+
         flags = shlex.split(run(["pkg-config", "--cflags", "--libs", "libimbrex"], env={
             **os.environ, "PKG_CONFIG_PATH": f"{libdir}/pkgconfig",
             "PKG_CONFIG_SYSROOT_DIR": root}))
