@@ -36,40 +36,28 @@ int btrfs_check_id(const char *id, struct imbrex_error *err)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
-static int refuse_option(const char *key, struct imbrex_error *err)
+static int refuse_mountopt(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
-	if (str_eq(key, "mountopt"))
-		return fail(err, IMBREX_ENOTSUP, "the driver btrfs has no mount options");
-	return fail(err, IMBREX_EINVAL, "unknown option 'btrfs.%s'", key);
+	return fail(err, IMBREX_ENOTSUP, "the driver btrfs has no mount options");
 }
+
+static const struct option_key btrfs_keys[] = {
+	{ "min_space", option_set_bytes, offsetof(struct btrfs, min_space_bytes) },
+	{ "mountopt", refuse_mountopt, 0 },
+	{ "size", option_set_bytes, offsetof(struct btrfs, size_bytes) },
+};
+static const struct option_table btrfs_table = { "btrfs", false, btrfs_keys,
+	ARRAY_LEN(btrfs_keys) };
 
 static int parse_options(struct btrfs *b, struct imbrex_error *err)
 {
-	const struct strv *options = b->config.options;
-	size_t i;
-	int r;
+	int r = option_table_read(&btrfs_table, b->config.options, b, err);
 
-	for (i = 0; options && i < options->n; i++) {
-		struct driver_option opt;
-
-		r = option_split(options->items[i], "btrfs", &opt, err);
-		if (r == 0)
-			continue;
-		if (r > 0 && str_eq(opt.key, "min_space"))
-			r = option_bytes("btrfs.min_space", opt.value, &b->min_space_bytes, err);
-		else if (r > 0 && str_eq(opt.key, "size"))
-			r = option_bytes("btrfs.size", opt.value, &b->size_bytes, err);
-		else if (r > 0)
-			r = refuse_option(opt.key, err);
-		if (r < 0)
-			return r;
-	}
-	if (b->size_bytes && b->size_bytes < b->min_space_bytes)
-		return fail(err, IMBREX_EINVAL,
-			"option btrfs.size: %" PRIu64
-			" bytes are less than btrfs.min_space, %" PRIu64,
-			b->size_bytes, b->min_space_bytes);
-	return 0;
+	if (r < 0 || !b->size_bytes || b->size_bytes >= b->min_space_bytes)
+		return r;
+	return fail(err, IMBREX_EINVAL,
+		"option btrfs.size: %" PRIu64 " bytes are less than btrfs.min_space, %" PRIu64,
+		b->size_bytes, b->min_space_bytes);
 }
 
 static int check_file_system(struct btrfs *b, int graph, struct imbrex_error *err)

@@ -46,32 +46,22 @@ int btrfs_limit_parse(const char *text, size_t len, uint64_t *ret)
 int btrfs_limit_wanted(struct btrfs *b, const struct driver_layer_opts *opts, uint64_t *ret,
 	struct imbrex_error *err)
 {
-	const struct strv *options = opts ? opts->options : NULL;
-	bool asked = false;
-	size_t i;
+	static const struct option_key keys[] = { { "size", option_set_bytes, 0 } };
+	static const struct option_table table = { "btrfs", true, keys, ARRAY_LEN(keys) };
+	const uint64_t unasked = UINT64_MAX;
+	uint64_t bytes = opts && !opts->image && b->size_bytes ? b->size_bytes : unasked;
 	int r;
 
-	*ret = opts && !opts->image ? b->size_bytes : 0;
-	for (i = 0; options && i < options->n; i++) {
-		struct driver_option opt;
-
-		r = option_split(options->items[i], "btrfs", &opt, err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			continue;
-		if (!str_eq(opt.key, "size"))
-			return fail(err, IMBREX_EINVAL, "layer option '%s' is unknown", opt.key);
-		r = option_bytes("size", opt.value, ret, err);
-		if (r < 0)
-			return r;
-		asked = true;
-	}
-	if ((asked || *ret) && *ret < b->min_space_bytes)
+	r = option_table_read(&table, opts ? opts->options : NULL, &bytes, err);
+	if (r < 0)
+		return r;
+	/* Nothing, asked for, is little too. */
+	if (bytes < b->min_space_bytes)
 		return fail(err, IMBREX_EINVAL,
 			"layer option 'size': %" PRIu64
 			" bytes are less than btrfs.min_space, %" PRIu64,
-			*ret, b->min_space_bytes);
+			bytes, b->min_space_bytes);
+	*ret = bytes == unasked ? 0 : bytes;
 	return 0;
 }
 

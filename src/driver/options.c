@@ -3,6 +3,7 @@
 #include "driver/options.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -132,4 +133,95 @@ int option_bytes(const char *name, const char *value, uint64_t *ret, struct imbr
 			err, IMBREX_ELIMIT, "option %s: '%s' does not fit 63 bits", name, value);
 	*ret = bytes;
 	return 0;
+}
+
+/* ---- lists --------------------------------------------------------------------------------- */
+
+static int add_word(const char *name, const char *word, size_t len, bool is_path, struct strv *ret,
+	struct imbrex_error *err)
+{
+	if (is_path && *word != '/')
+		return fail(err, IMBREX_EINVAL, "option %s: '%.*s' is not an absolute path", name,
+			(int)len, word);
+	return strv_take(ret, strndup(word, len)) < 0 ? fail_nomem(err) : 0;
+}
+
+static int split_list(const char *name, const char *value, bool are_paths, struct strv *ret,
+	struct imbrex_error *err)
+{
+	int r = 0;
+
+	while (r == 0 && *value) {
+		size_t n = strcspn(value, ",");
+
+		if (n)
+			r = add_word(name, value, n, are_paths, ret, err);
+		value += n + (value[n] == ',');
+	}
+	return r;
+}
+
+int option_words(const char *name, const char *value, struct strv *ret, struct imbrex_error *err)
+{
+	return split_list(name, value, /* are_paths= */ false, ret, err);
+}
+
+int option_paths(const char *name, const char *value, struct strv *ret, struct imbrex_error *err)
+{
+	return split_list(name, value, /* are_paths= */ true, ret, err);
+}
+
+/* ---- tables -------------------------------------------------------------------------------- */
+
+int option_set_bool(void *at, const char *name, const char *value, struct imbrex_error *err)
+{
+	return option_bool(name, value, at, err);
+}
+
+int option_set_bytes(void *at, const char *name, const char *value, struct imbrex_error *err)
+{
+	return option_bytes(name, value, at, err);
+}
+
+int option_set_words(void *at, const char *name, const char *value, struct imbrex_error *err)
+{
+	return option_words(name, value, at, err);
+}
+
+int option_set_paths(void *at, const char *name, const char *value, struct imbrex_error *err)
+{
+	return option_paths(name, value, at, err);
+}
+
+static int set_option(const struct option_table *t, const struct driver_option *opt, void *to,
+	struct imbrex_error *err)
+{
+	char name[2 * DRIVER_OPTION_KEY_BYTES];
+	size_t i;
+
+	(void)snprintf(name, sizeof(name), "%s%s%s", t->of_layer ? "" : t->driver,
+		t->of_layer ? "" : ".", opt->key);
+	for (i = 0; i < t->n_keys; i++)
+		if (str_eq(t->keys[i].key, opt->key))
+			return t->keys[i].set(
+				(char *)to + t->keys[i].offset, name, opt->value, err);
+	if (t->of_layer)
+		return fail(err, IMBREX_EINVAL, "layer option '%s' is unknown", name);
+	return fail(err, IMBREX_EINVAL, "unknown option '%s'", name);
+}
+
+int option_table_read(const struct option_table *t, const struct strv *options, void *to,
+	struct imbrex_error *err)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && options && i < options->n; i++) {
+		struct driver_option opt;
+
+		r = option_split(options->items[i], t->driver, &opt, err);
+		if (r > 0)
+			r = set_option(t, &opt, to, err);
+	}
+	return r < 0 ? r : 0;
 }

@@ -8,9 +8,11 @@
 #define DRIVER_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/macros.h"
+#include "base/strv.h"
 #include "imbrex/error.h"
 
 #define DRIVER_OPTION_KEY_BYTES 64
@@ -38,5 +40,37 @@ int option_bool(
  */
 int option_bytes(
 	const char *name, const char *value, uint64_t *ret, struct imbrex_error *err) MUST_CHECK;
+
+/* Words between commas, appended; empty ones are none. */
+int option_words(
+	const char *name, const char *value, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
+/* The same of absolute paths. */
+int option_paths(
+	const char *name, const char *value, struct strv *ret, struct imbrex_error *err) MUST_CHECK;
+
+/*
+ * Tables of keys: what a driver can be told, or what can be said of one layer. `set` gets the place
+ * at `offset` of what is filled, and a name for its messages: "vfs.imagestore", or "size".
+ */
+struct option_key {
+	const char *key;
+	int (*set)(void *at, const char *name, const char *value, struct imbrex_error *err);
+	size_t offset;
+};
+struct option_table {
+	const char *driver;
+	bool of_layer; /* else of the whole driver */
+	const struct option_key *keys;
+	size_t n_keys;
+};
+int option_set_bool(void *at, const char *name, const char *value, struct imbrex_error *err);
+int option_set_bytes(void *at, const char *name, const char *value, struct imbrex_error *err);
+int option_set_words(void *at, const char *name, const char *value, struct imbrex_error *err);
+int option_set_paths(void *at, const char *name, const char *value, struct imbrex_error *err);
+
+/* Those of `options` (NULL: none) that are for the driver, in order, into `to`. EINVAL for a key
+ * that is not in the table. */
+int option_table_read(const struct option_table *t, const struct strv *options, void *to,
+	struct imbrex_error *err) MUST_CHECK;
 
 #endif

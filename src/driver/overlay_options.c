@@ -11,67 +11,50 @@
 #include "driver/options.h"
 #include "driver/overlay.h"
 
-static int set_mountopt(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_mountopt(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
+	struct overlay_options *o = at;
+
 	free(o->mountopt);
 	o->mountopt = strdup(value);
 	return o->mountopt ? 0 : fail_nomem(err);
 }
 
-static int set_mount_program(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_mount_program(
+	void *at, const char *name, const char *value, struct imbrex_error *err)
 {
+	struct overlay_options *o = at;
 	struct stat st;
 
 	free(take_ptr(o->mount_program));
 	if (!*value)
 		return 0;
 	if (*value != '/')
-		return fail(err, IMBREX_EINVAL,
-			"option overlay.mount_program: '%s' is not an absolute path", value);
+		return fail(
+			err, IMBREX_EINVAL, "option %s: '%s' is not an absolute path", name, value);
 	if (stat(value, &st) < 0)
-		return fail_errno(err, "option overlay.mount_program: '%s'", value);
+		return fail_errno(err, "option %s: '%s'", name, value);
 	o->mount_program = strdup(value);
 	return o->mount_program ? 0 : fail_nomem(err);
 }
 
-static int add_stores(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int add_stores(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
-	const char *p = value;
+	struct overlay_options *o = at;
+	size_t i = o->image_stores.n;
 	struct stat st;
+	int r;
 
-	while (*p) {
-		size_t n = strcspn(p, ",");
-		AUTO_FREE char *store = strndup(p, n);
-
-		if (!store)
-			return fail_nomem(err);
-		p += n;
-		p += *p == ',';
-		if (n == 0)
-			continue;
-		if (store[0] != '/')
-			return fail(err, IMBREX_EINVAL,
-				"option overlay.imagestore: '%s' is not an absolute path", store);
-		if (stat(store, &st) < 0)
-			return fail_errno(err, "option overlay.imagestore: '%s'", store);
-		if (strv_add(&o->image_stores, store) < 0)
-			return fail_nomem(err);
-	}
-	return 0;
+	r = option_paths(name, value, &o->image_stores, err);
+	for (; r == 0 && i < o->image_stores.n; i++)
+		if (stat(o->image_stores.items[i], &st) < 0)
+			r = fail_errno(err, "option %s: '%s'", name, o->image_stores.items[i]);
+	return r;
 }
 
-static int set_skip_home(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_force_mask(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
-	return option_bool("overlay.skip_mount_home", value, &o->skip_mount_home, err);
-}
-
-static int set_ignore_chown(struct overlay_options *o, const char *value, struct imbrex_error *err)
-{
-	return option_bool("overlay.ignore_chown_errors", value, &o->ignore_chown_errors, err);
-}
-
-static int set_force_mask(struct overlay_options *o, const char *value, struct imbrex_error *err)
-{
+	struct overlay_options *o = at;
 	char *end;
 	unsigned long mask;
 
@@ -83,8 +66,7 @@ static int set_force_mask(struct overlay_options *o, const char *value, struct i
 		mask = strtoul(value, &end, 8);
 		if (*value < '0' || *value > '7' || *end || mask > 0777)
 			return fail(err, IMBREX_EINVAL,
-				"option overlay.force_mask: '%s' is not shared, private or an "
-				"octal mode",
+				"option %s: '%s' is not shared, private or an octal mode", name,
 				value);
 	}
 	o->has_force_mask = true;
@@ -92,38 +74,44 @@ static int set_force_mask(struct overlay_options *o, const char *value, struct i
 	return 0;
 }
 
-static int set_sync(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_sync(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
+	struct overlay_options *o = at;
+
 	if (!str_eq(value, "none") && !str_eq(value, "filesystem"))
-		return fail(err, IMBREX_EINVAL,
-			"option overlay.sync: '%s' is neither none nor filesystem", value);
+		return fail(err, IMBREX_EINVAL, "option %s: '%s' is neither none nor filesystem",
+			name, value);
 	o->sync_filesystem = str_eq(value, "filesystem");
 	return 0;
 }
 
-static int ignore(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int ignore(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
 	return 0;
 }
 
-static int refuse_composefs(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int refuse_composefs(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
 	bool on = false;
-	int r = option_bool("overlay.use_composefs", value, &on, err);
+	int r = option_bool(name, value, &on, err);
 
 	if (r < 0 || !on)
 		return r;
-	return fail(err, IMBREX_ENOTSUP, "option overlay.use_composefs is not supported");
+	return fail(err, IMBREX_ENOTSUP, "option %s is not supported", name);
 }
 
-static int set_size(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_size(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
-	return overlay_limit_option("overlay.size", "size", value, &o->limits, err);
+	struct overlay_options *o = at;
+
+	return overlay_limit_option(name, "size", value, &o->limits, err);
 }
 
-static int set_inodes(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int set_inodes(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
-	return overlay_limit_option("overlay.inodes", "inodes", value, &o->limits, err);
+	struct overlay_options *o = at;
+
+	return overlay_limit_option(name, "inodes", value, &o->limits, err);
 }
 
 /* "PATH" or "PATH:ref". */
@@ -161,8 +149,9 @@ static int add_layer_store(struct overlay_options *o, char *text, struct imbrex_
 	return 0;
 }
 
-static int add_layer_stores(struct overlay_options *o, const char *value, struct imbrex_error *err)
+static int add_layer_stores(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
+	struct overlay_options *o = at;
 	int r = 0;
 
 	while (r == 0 && *value) {
@@ -178,49 +167,30 @@ static int add_layer_stores(struct overlay_options *o, const char *value, struct
 	return r;
 }
 
-static const struct {
-	const char *key;
-	int (*set)(struct overlay_options *o, const char *value, struct imbrex_error *err);
-} overlay_keys[] = {
-	{ "additionalimagestore", add_stores },
-	{ "additionallayerstore", add_layer_stores },
-	{ "force_mask", set_force_mask },
-	{ "ignore_chown_errors", set_ignore_chown },
-	{ "imagestore", add_stores },
-	{ "inodes", set_inodes },
-	{ "mount_program", set_mount_program },
-	{ "mountopt", set_mountopt },
-	{ "override_kernel_check", ignore },
-	{ "size", set_size },
-	{ "skip_mount_home", set_skip_home },
-	{ "sync", set_sync },
-	{ "use_composefs", refuse_composefs },
+static const struct option_key overlay_keys[] = {
+	{ "additionalimagestore", add_stores, 0 },
+	{ "additionallayerstore", add_layer_stores, 0 },
+	{ "force_mask", set_force_mask, 0 },
+	{ "ignore_chown_errors", option_set_bool,
+		offsetof(struct overlay_options, ignore_chown_errors) },
+	{ "imagestore", add_stores, 0 },
+	{ "inodes", set_inodes, 0 },
+	{ "mount_program", set_mount_program, 0 },
+	{ "mountopt", set_mountopt, 0 },
+	{ "override_kernel_check", ignore, 0 },
+	{ "size", set_size, 0 },
+	{ "skip_mount_home", option_set_bool, offsetof(struct overlay_options, skip_mount_home) },
+	{ "sync", set_sync, 0 },
+	{ "use_composefs", refuse_composefs, 0 },
 };
 
 int overlay_options_parse(
 	struct overlay_options *o, const struct strv *options, struct imbrex_error *err)
 {
-	size_t i, k;
-	int r;
+	static const struct option_table table = { "overlay", false, overlay_keys,
+		ARRAY_LEN(overlay_keys) };
 
-	for (i = 0; options && i < options->n; i++) {
-		struct driver_option opt;
-
-		r = option_split(options->items[i], "overlay", &opt, err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			continue;
-		for (k = 0; k < ARRAY_LEN(overlay_keys); k++)
-			if (str_eq(overlay_keys[k].key, opt.key))
-				break;
-		if (k == ARRAY_LEN(overlay_keys))
-			return fail(err, IMBREX_EINVAL, "unknown option 'overlay.%s'", opt.key);
-		r = overlay_keys[k].set(o, opt.value, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return option_table_read(&table, options, o, err);
 }
 
 void overlay_options_done(struct overlay_options *o)

@@ -79,53 +79,12 @@ static int check_id(const char *id, struct imbrex_error *err)
 	return 0;
 }
 
-static int add_store(struct vfs *v, const char *list, struct imbrex_error *err)
-{
-	const char *p = list;
-
-	while (*p) {
-		size_t n = strcspn(p, ",");
-		AUTO_FREE char *store = strndup(p, n);
-
-		p += n;
-		p += *p == ',';
-		if (!store)
-			return fail_nomem(err);
-		if (*store && *store != '/')
-			return fail(err, IMBREX_EINVAL,
-				"option vfs.imagestore: '%s' is not an absolute path", store);
-		if (*store && strv_add(&v->stores, store) < 0)
-			return fail_nomem(err);
-	}
-	return 0;
-}
-
-static int parse_options(struct vfs *v, struct imbrex_error *err)
-{
-	const struct strv *options = v->config.options;
-	size_t i;
-	int r;
-
-	for (i = 0; options && i < options->n; i++) {
-		struct driver_option opt;
-
-		r = option_split(options->items[i], "vfs", &opt, err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			continue;
-		if (str_eq(opt.key, "ignore_chown_errors"))
-			r = option_bool(
-				"vfs.ignore_chown_errors", opt.value, &v->ignore_chown_errors, err);
-		else if (str_eq(opt.key, "imagestore") || str_eq(opt.key, "additionalimagestore"))
-			r = add_store(v, opt.value, err);
-		else
-			r = fail(err, IMBREX_EINVAL, "unknown option 'vfs.%s'", opt.key);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
+static const struct option_key vfs_keys[] = {
+	{ "additionalimagestore", option_set_paths, offsetof(struct vfs, stores) },
+	{ "ignore_chown_errors", option_set_bool, offsetof(struct vfs, ignore_chown_errors) },
+	{ "imagestore", option_set_paths, offsetof(struct vfs, stores) },
+};
+static const struct option_table vfs_table = { "vfs", false, vfs_keys, ARRAY_LEN(vfs_keys) };
 
 static void stop_reading(struct vfs *v)
 {
@@ -166,7 +125,7 @@ static int setup(struct vfs *v, struct imbrex_error *err)
 	size_t i;
 	int r;
 
-	r = parse_options(v, err);
+	r = option_table_read(&vfs_table, v->config.options, v, err);
 	if (r < 0)
 		return r;
 	r = strv_addf(&v->paths, "%s/vfs/dir", v->config.graphroot);

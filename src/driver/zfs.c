@@ -24,43 +24,17 @@
 
 /* ---- options --------------------------------------------------------------------------- */
 
-static int split_words(const char *list, struct strv *ret, struct imbrex_error *err)
+static int set_fsname(void *at, const char *name, const char *value, struct imbrex_error *err)
 {
-	while (*list) {
-		size_t n = strcspn(list, ",");
-
-		if (n && strv_take(ret, strndup(list, n)) < 0)
-			return fail_nomem(err);
-		list += n + (list[n] == ',');
-	}
-	return 0;
+	return zfs_name_dataset(at, value, err);
 }
 
-static int parse_options(struct zfs_driver *d, struct imbrex_error *err)
-{
-	const struct strv *options = d->config.options;
-	size_t i;
-	int r;
-
-	for (i = 0; options && i < options->n; i++) {
-		struct driver_option opt;
-
-		r = option_split(options->items[i], "zfs", &opt, err);
-		if (r == 0)
-			continue;
-		if (r > 0 && str_eq(opt.key, "fsname"))
-			r = zfs_name_dataset(&d->fs, opt.value, err);
-		else if (r > 0 && str_eq(opt.key, "mountopt"))
-			r = split_words(opt.value, &d->mount_options, err);
-		else if (r > 0 && str_eq(opt.key, "size"))
-			r = option_bytes("zfs.size", opt.value, &d->size_bytes, err);
-		else if (r > 0)
-			r = fail(err, IMBREX_EINVAL, "unknown option 'zfs.%s'", opt.key);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
+static const struct option_key zfs_keys[] = {
+	{ "fsname", set_fsname, offsetof(struct zfs_driver, fs) },
+	{ "mountopt", option_set_words, offsetof(struct zfs_driver, mount_options) },
+	{ "size", option_set_bytes, offsetof(struct zfs_driver, size_bytes) },
+};
+static const struct option_table zfs_table = { "zfs", false, zfs_keys, ARRAY_LEN(zfs_keys) };
 
 /* ---- where the datasets lie ------------------------------------------------------------ */
 
@@ -155,7 +129,7 @@ static int setup(struct zfs_driver *d, struct imbrex_error *err)
 	static const struct zfs_options plain = { 0 };
 	int r;
 
-	r = parse_options(d, err);
+	r = option_table_read(&zfs_table, d->config.options, d, err);
 	if (r == 0)
 		r = check_machine(d, err);
 	if (r == 0 && !d->fs.text[0])

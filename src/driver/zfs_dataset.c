@@ -74,25 +74,11 @@ int zfs_own_name(struct zfs_driver *d, const char *prefix, const char *word, str
 int zfs_layer_size(struct zfs_driver *d, const struct driver_layer_opts *opts, uint64_t *ret,
 	struct imbrex_error *err)
 {
-	uint64_t size = opts && opts->image ? 0 : d->size_bytes;
-	size_t i;
-	int r;
+	static const struct option_key keys[] = { { "size", option_set_bytes, 0 } };
+	static const struct option_table table = { "zfs", true, keys, ARRAY_LEN(keys) };
 
-	for (i = 0; opts && opts->options && i < opts->options->n; i++) {
-		struct driver_option opt;
-
-		r = option_split(opts->options->items[i], "zfs", &opt, err);
-		if (r == 0)
-			continue;
-		if (r > 0 && !str_eq(opt.key, "size"))
-			r = fail(err, IMBREX_EINVAL, "layer option '%s' is unknown", opt.key);
-		if (r > 0)
-			r = option_bytes("size", opt.value, &size, err);
-		if (r < 0)
-			return r;
-	}
-	*ret = size;
-	return 0;
+	*ret = opts && opts->image ? 0 : d->size_bytes;
+	return option_table_read(&table, opts ? opts->options : NULL, ret, err);
 }
 
 /* ---- making ---------------------------------------------------------------------------- */

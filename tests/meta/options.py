@@ -166,10 +166,10 @@ def driver_options(tree, name):
     """Keys that the source of a driver takes; those that are only refused need no words."""
     found = set()
     for source in tree.files(".c", under=(f"src/driver/{name}",)):
-        text = tree.text(source)
-        found |= set(re.findall(r'str_eq\(opt\.key, "(\w+)"\)', text))
-        found |= {key for key, fn in re.findall(r'^\t\{ "(\w+)", (\w+) \},$', text, re.M)
-                  if not fn.startswith("refuse")}
+        for table in re.findall(r"struct option_key \w+_keys\[\] = \{(.*?)^\};", tree.text(source),
+                                re.M | re.S):
+            found |= {key for key, fn in re.findall(r'\{ "(\w+)", (\w+),', table)
+                      if not fn.startswith("refuse")}
     return found
 
 
