@@ -9,9 +9,9 @@
  */
 #include "driver/btrfs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,15 +24,6 @@
 #include "os/probe.h"
 #include "os/qgroup.h"
 #include "os/userns.h"
-
-int btrfs_check_id(const char *id, struct imbrex_error *err)
-{
-	size_t n = strlen(id);
-
-	if (n == 0 || n > LIMIT_ID_BYTES || id[0] == '.' || strchr(id, '/'))
-		return fail(err, IMBREX_EINVAL, "'%.128s' is not a layer id", id);
-	return 0;
-}
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
@@ -51,7 +42,7 @@ static const struct option_table btrfs_table = { "btrfs", false, btrfs_keys,
 
 static int parse_options(struct btrfs *b, struct imbrex_error *err)
 {
-	int r = option_table_read(&btrfs_table, b->config.options, b, err);
+	int r = option_table_read(&btrfs_table, b->whole.config.options, b, err);
 
 	if (r < 0 || !b->size_bytes || b->size_bytes >= b->min_space_bytes)
 		return r;
@@ -67,12 +58,12 @@ static int check_file_system(struct btrfs *b, int graph, struct imbrex_error *er
 
 	r = fs_magic(graph, &magic);
 	if (r < 0)
-		return fail_code(err, r, "file system of '%s'", b->config.graphroot);
+		return fail_code(err, r, "file system of '%s'", b->whole.config.graphroot);
 	if (magic != FS_MAGIC_BTRFS)
 		return fail(err, IMBREX_ENOTSUP,
-			"the driver btrfs needs btrfs, and '%s' lies on %s", b->config.graphroot,
-			fs_name(magic));
-	if (b->config.imagestore)
+			"the driver btrfs needs btrfs, and '%s' lies on %s",
+			b->whole.config.graphroot, fs_name(magic));
+	if (b->whole.config.imagestore)
 		return fail(err, IMBREX_ENOTSUP,
 			"the driver btrfs keeps all layers in one place: it has no 'imagestore'");
 	return 0;
@@ -82,10 +73,10 @@ static int check_file_system(struct btrfs *b, int graph, struct imbrex_error *er
 static int open_home(struct btrfs *b, int dirfd, const char *name, const char *path, int *ret,
 	struct imbrex_error *err)
 {
-	if (!b->config.read_only && mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+	if (!b->whole.config.read_only && mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
 		return fail_errno(err, "create '%s'", path);
 	*ret = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (*ret >= 0 || (errno == ENOENT && b->config.read_only))
+	if (*ret >= 0 || (errno == ENOENT && b->whole.config.read_only))
 		return 0;
 	if (errno == ELOOP || errno == ENOTDIR)
 		return fail(err, IMBREX_EFORMAT, "'%s' is not a directory", path);
@@ -94,14 +85,14 @@ static int open_home(struct btrfs *b, int dirfd, const char *name, const char *p
 
 static int setup(struct btrfs *b, struct imbrex_error *err)
 {
-	AUTO_FREE char *home = format_text("%s/btrfs", b->config.graphroot);
+	AUTO_FREE char *home = format_text("%s/btrfs", b->whole.config.graphroot);
 	AUTO_CLOSE int graph = -EBADF;
 	int r;
 
-	b->path = format_text("%s/btrfs/subvolumes", b->config.graphroot);
+	b->path = format_text("%s/btrfs/subvolumes", b->whole.config.graphroot);
 	if (!home || !b->path)
 		return fail_nomem(err);
-	graph = open_root_dir_at(AT_FDCWD, b->config.graphroot, err);
+	graph = open_root_dir_at(AT_FDCWD, b->whole.config.graphroot, err);
 	if (graph < 0)
 		return graph;
 	r = check_file_system(b, graph, err);
@@ -114,21 +105,38 @@ static int setup(struct btrfs *b, struct imbrex_error *err)
 		       : open_home(b, b->home, "subvolumes", b->path, &b->subvolumes, err);
 }
 
-void btrfs_stop_reading(struct btrfs *b)
-{
-	free(take_ptr(b->reading));
-	b->reading_fd = close_fd(b->reading_fd);
-}
-
 static void btrfs_close(struct driver *d)
 {
 	struct btrfs *b = btrfs_of(d);
 
-	btrfs_stop_reading(b);
+	whole_done(&b->whole);
 	(void)close_fd(b->subvolumes);
 	(void)close_fd(b->home);
 	free(b->path);
 	free(b);
+}
+
+int btrfs_open_layer(struct btrfs *b, const char *id, char **ret_path, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = -EBADF;
+	int r = whole_check_id(id, err);
+
+	if (r < 0)
+		return r;
+	if (b->subvolumes < 0)
+		return fail(err, IMBREX_ENOENT, "layer %s: no directory in '%s'", id, b->path);
+	fd = whole_open_at(b->subvolumes, b->path, id, err);
+	if (fd >= 0 && ret_path) {
+		*ret_path = format_text("%s/%s", b->path, id);
+		if (!*ret_path)
+			return fail_nomem(err);
+	}
+	return take_fd(fd);
+}
+
+static int open_tree_of(struct whole *w, const char *id, struct imbrex_error *err)
+{
+	return btrfs_open_layer(btrfs_of(&w->base), id, NULL, err);
 }
 
 static int btrfs_open(
@@ -139,81 +147,31 @@ static int btrfs_open(
 
 	if (!b)
 		return fail_nomem(err);
-	b->base.ops = &btrfs_ops;
-	b->config = *config;
-	b->home = b->subvolumes = b->reading_fd = -EBADF;
-	b->in_userns = config->rootless || !in_initial_userns();
+	whole_init(&b->whole, &btrfs_ops, config, open_tree_of);
+	b->whole.in_userns = config->rootless || !in_initial_userns();
+	b->home = b->subvolumes = -EBADF;
 	r = setup(b, err);
 	if (r < 0) {
-		btrfs_close(&b->base);
+		btrfs_close(&b->whole.base);
 		return r;
 	}
-	*ret = &b->base;
+	*ret = &b->whole.base;
 	return 0;
 }
 
 /* ---- what there is --------------------------------------------------------------------------- */
 
-int btrfs_open_layer(struct btrfs *b, const char *id, char **ret_path, struct imbrex_error *err)
-{
-	AUTO_CLOSE int fd = -EBADF;
-	int r = btrfs_check_id(id, err);
-
-	if (r < 0)
-		return r;
-	if (b->subvolumes >= 0)
-		fd = openat(b->subvolumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (b->subvolumes < 0 || (fd < 0 && errno == ENOENT))
-		return fail(err, IMBREX_ENOENT, "layer %s: no directory in '%s'", id, b->path);
-	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return fail(err, IMBREX_EFORMAT, "layer %s: '%s/%s' is not a directory", id,
-			b->path, id);
-	if (fd < 0)
-		return fail_errno(err, "layer %s: open '%s/%s'", id, b->path, id);
-	if (ret_path) {
-		*ret_path = format_text("%s/%s", b->path, id);
-		if (!*ret_path)
-			return fail_nomem(err);
-	}
-	return take_fd(fd);
-}
-
 static int btrfs_list(struct driver *d, struct strv *ret, struct imbrex_error *err)
 {
 	struct btrfs *b = btrfs_of(d);
-	const struct dirent *e;
-	DIR *dir;
-	int fd;
-	int r = 0;
 
-	if (b->subvolumes < 0)
-		return 0;
-	fd = openat(b->subvolumes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		(void)close_fd(fd);
-		return fail_errno(err, "read '%s'", b->path);
-	}
-	while (r == 0 && (e = readdir(dir)) != NULL)
-		if (e->d_name[0] != '.' && is_dir_at(b->subvolumes, e->d_name))
-			r = strv_add(ret, e->d_name);
-	(void)closedir(dir);
-	return r < 0 ? fail_nomem(err) : 0;
-}
-
-static bool btrfs_exists(struct driver *d, const char *id)
-{
-	AUTO_CLOSE int fd = -EBADF;
-	struct imbrex_error ignored;
-
-	fd = btrfs_open_layer(btrfs_of(d), id, NULL, &ignored);
-	return fd >= 0;
+	return b->subvolumes < 0 ? 0 : whole_list_at(b->subvolumes, b->path, ret, err);
 }
 
 static int btrfs_sync_homes(struct driver *d, struct imbrex_error *err)
 {
 	struct btrfs *b = btrfs_of(d);
-	int r = b->config.read_only ? 0 : sync_dir(b->subvolumes);
+	int r = b->whole.config.read_only ? 0 : sync_dir(b->subvolumes);
 
 	return r < 0 ? fail_code(err, r, "sync '%s'", b->path) : 0;
 }
@@ -286,7 +244,7 @@ static int btrfs_status(struct driver *d, struct strv *ret, struct imbrex_error 
 static int btrfs_metadata(
 	struct driver *d, const char *id, struct strv *ret, struct imbrex_error *err)
 {
-	return btrfs_check_id(id, err);
+	return whole_check_id(id, err);
 }
 
 static int btrfs_locate(
@@ -301,18 +259,12 @@ static int btrfs_locate(
 	if (str_eq(dir, "tempdirs"))
 		return place_set(ret, "", "temporary", "", err);
 	if ((!str_eq(dir, "subvolumes") && !str_eq(dir, "quotas")) ||
-		!path_word(&path, id, sizeof(id)) || btrfs_check_id(id, NULL) < 0 ||
+		!path_word(&path, id, sizeof(id)) || whole_check_id(id, NULL) < 0 ||
 		!is_dir_at(b->subvolumes, id))
 		return place_set(ret, "", "other", "", err);
 	if (str_eq(dir, "quotas"))
 		return place_set(ret, id, "record", "", err);
 	return place_set(ret, id, "content", *path ? path : "/", err);
-}
-
-/* Owners are on disk as a container sees them: podman, which shares the store, shifts none here. */
-static bool btrfs_shifts(struct driver *d, const struct id_maps *maps)
-{
-	return false;
 }
 
 const struct driver_ops btrfs_ops = {
@@ -325,32 +277,32 @@ const struct driver_ops btrfs_ops = {
 	.create = btrfs_create,
 	.stage_new = btrfs_stage_new,
 	.stage_copy = btrfs_stage_copy,
-	.stage_entries = btrfs_stage_entries,
-	.stage_seal = btrfs_stage_seal,
-	.stage_map = btrfs_stage_map,
-	.stage_rebase = btrfs_stage_rebase,
+	.stage_entries = whole_stage_entries,
+	.stage_seal = whole_stage_seal,
+	.stage_map = whole_stage_map,
+	.stage_rebase = whole_stage_rebase,
 	.stage_publish = btrfs_stage_publish,
 	.stage_replace = btrfs_stage_replace,
 	.stage_free = btrfs_stage_free,
 	.remove = btrfs_remove,
-	.shifts = btrfs_shifts,
+	.shifts = whole_shifts,
 	.mount = btrfs_mount,
 	.unmount = btrfs_unmount,
-	.open_file = btrfs_open_file,
-	.open_tree = btrfs_open_tree,
-	.diff = btrfs_diff,
-	.changes = btrfs_changes,
-	.diff_size = btrfs_diff_size,
+	.open_file = whole_open_file,
+	.open_tree = whole_open_tree,
+	.diff = whole_diff,
+	.changes = whole_changes,
+	.diff_size = whole_diff_size,
 	.list = btrfs_list,
-	.exists = btrfs_exists,
+	.exists = whole_exists,
 	.sync_homes = btrfs_sync_homes,
 	.check = btrfs_check,
 	.repair = btrfs_repair,
 	.garbage = btrfs_garbage,
-	.tree_open = btrfs_tree_open,
-	.tree_close = btrfs_tree_close,
+	.tree_open = whole_tree_open,
+	.tree_close = whole_tree_close,
 	.status = btrfs_status,
 	.locate = btrfs_locate,
-	.holds = btrfs_holds,
+	.holds = whole_holds,
 	.metadata = btrfs_metadata,
 };

@@ -9,34 +9,27 @@
 #ifndef DRIVER_BTRFS_H
 #define DRIVER_BTRFS_H
 
-#include "driver/driver.h"
+#include "driver/whole.h"
 
 struct btrfs {
-	struct driver base;
-	struct driver_config config;
-	bool in_userns;
+	struct whole whole;
 	uint64_t size_bytes;      /* of writable layers that ask for nothing else; 0: no limit */
 	uint64_t min_space_bytes; /* a smaller limit is refused; 0: any will do */
 	char *path;               /* owned; absolute; where subvolumes are */
 	int home;                 /* owned; <graphroot>/btrfs; -EBADF: a read-only store without */
 	int subvolumes;           /* owned; likewise */
-	char *reading;            /* owned; layer of `reading_fd`; NULL: none */
-	int reading_fd;           /* owned */
 };
 
 extern const struct driver_ops btrfs_ops;
 
 static inline struct btrfs *btrfs_of(struct driver *d)
 {
-	return CONTAINER_OF(d, struct btrfs, base);
+	return CONTAINER_OF(d, struct btrfs, whole.base);
 }
 
-int btrfs_check_id(const char *id, struct imbrex_error *err) MUST_CHECK;
 /* The tree of a published layer: fd, and its absolute path if wanted. */
 int btrfs_open_layer(
 	struct btrfs *b, const char *id, char **ret_path, struct imbrex_error *err) MUST_CHECK;
-/* Let go of the layer that files were read from. */
-void btrfs_stop_reading(struct btrfs *b);
 
 /* ---- limits (btrfs_limit.c) ---------------------------------------------------------------- */
 
@@ -66,14 +59,6 @@ int btrfs_create(struct driver *d, const char *id, const struct driver_parent *p
 int btrfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
 	const struct driver_layer_opts *opts, struct driver_stage **ret, struct imbrex_error *err);
 int btrfs_stage_copy(struct driver_stage *base, const char *id, struct imbrex_error *err);
-int btrfs_stage_entries(
-	struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err);
-int btrfs_stage_seal(struct driver_stage *base, const struct driver_parent *parent, bool sync,
-	struct imbrex_error *err);
-int btrfs_stage_map(struct driver_stage *base, const struct id_maps *from, const struct id_maps *to,
-	struct imbrex_error *err);
-int btrfs_stage_rebase(
-	struct driver_stage *base, const struct driver_parent *parent, struct imbrex_error *err);
 int btrfs_stage_publish(struct driver_stage *base, const char *id, struct imbrex_error *err);
 int btrfs_stage_replace(
 	struct driver_stage *base, const char *id, struct tempdir *trash, struct imbrex_error *err);
@@ -83,20 +68,5 @@ int btrfs_remove(struct driver *d, const char *id, struct tempdir *trash, struct
 int btrfs_mount(struct driver *d, const char *id, const struct driver_mount_opts *opts,
 	char **ret_path, struct imbrex_error *err);
 int btrfs_unmount(struct driver *d, const char *id, struct imbrex_error *err);
-
-int btrfs_open_file(struct driver *d, const char *id, const char *name, size_t name_len,
-	int *ret_fd, struct imbrex_error *err);
-int btrfs_open_tree(struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err);
-int btrfs_diff(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
-	const struct id_maps *other_maps, struct entry_sink *to, struct imbrex_error *err);
-int btrfs_changes(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
-	const struct id_maps *other_maps, driver_change_fn fn, void *ctx, struct imbrex_error *err);
-int btrfs_diff_size(struct driver *d, const char *id, const char *other, int64_t *ret,
-	struct imbrex_error *err);
-int btrfs_tree_open(
-	struct driver *d, const char *id, struct driver_tree *ret, struct imbrex_error *err);
-void btrfs_tree_close(struct driver *d, struct driver_tree *t);
-int btrfs_holds(struct driver *d, const char *id, const char *below, const char *inside,
-	struct imbrex_error *err);
 
 #endif

@@ -92,8 +92,8 @@ static int fail_quotas(struct btrfs *b, struct imbrex_error *err)
 {
 	if (errno == ELOOP || errno == ENOTDIR)
 		return fail(err, IMBREX_EFORMAT, "'%s/btrfs/" QUOTAS "' is not a directory",
-			b->config.graphroot);
-	return fail_errno(err, "open '%s/btrfs/" QUOTAS "'", b->config.graphroot);
+			b->whole.config.graphroot);
+	return fail_errno(err, "open '%s/btrfs/" QUOTAS "'", b->whole.config.graphroot);
 }
 
 int btrfs_limit_record(
@@ -104,7 +104,7 @@ int btrfs_limit_record(
 	int n;
 
 	if (bytes && mkdirat(b->home, QUOTAS, 0700) < 0 && errno != EEXIST)
-		return fail_errno(err, "create '%s/btrfs/" QUOTAS "'", b->config.graphroot);
+		return fail_errno(err, "create '%s/btrfs/" QUOTAS "'", b->whole.config.graphroot);
 	dir = open_quotas(b);
 	if (dir < 0)
 		return errno == ENOENT && !bytes ? 0 : fail_quotas(b, err);
@@ -141,11 +141,12 @@ int btrfs_limit_restore(struct btrfs *b, const char *id, int fd, struct imbrex_e
 	uint64_t bytes;
 	int r;
 
-	if (b->config.read_only || read_limit(b, id, &bytes) <= 0 || bytes < b->min_space_bytes)
+	if (b->whole.config.read_only || read_limit(b, id, &bytes) <= 0 ||
+		bytes < b->min_space_bytes)
 		return 0;
 	r = btrfs_limit_set(b, fd, bytes, err);
 	/* Set by root before, who alone may; the kernel still knows. */
-	if (r == IMBREX_EPERM && b->in_userns)
+	if (r == IMBREX_EPERM && b->whole.in_userns)
 		return 0;
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
 }
@@ -173,11 +174,11 @@ int btrfs_limit_garbage(
 		AUTO_FREE char *path = NULL;
 
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, "..") ||
-			(btrfs_check_id(e->d_name, NULL) == 0 &&
+			(whole_check_id(e->d_name, NULL) == 0 &&
 				is_dir_at(b->subvolumes, e->d_name)) ||
 			!(str_after(e->d_name, ".tmp-") || is_file_at(fd, e->d_name)))
 			continue;
-		path = format_text("%s/btrfs/" QUOTAS "/%s", b->config.graphroot, e->d_name);
+		path = format_text("%s/btrfs/" QUOTAS "/%s", b->whole.config.graphroot, e->d_name);
 		if (!path)
 			r = fail_nomem(err);
 		else if (collect && unlinkat(fd, e->d_name, 0) < 0 && errno != ENOENT)

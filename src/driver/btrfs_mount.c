@@ -39,7 +39,7 @@ static int take_words(const struct driver_mount_opts *opts, uint64_t *ret, struc
 static int mount_view(struct btrfs *b, const char *id, int fd, uint64_t attrs, char **ret_path,
 	struct imbrex_error *err)
 {
-	AUTO_FREE char *path = format_text("%s/btrfs/%s/merged", b->config.runroot, id);
+	AUTO_FREE char *path = format_text("%s/btrfs/%s/merged", b->whole.config.runroot, id);
 	const struct mount_change how = { .set = attrs,
 		.clear = attrs & MOUNT_ATTR__ATIME ? MOUNT_ATTR__ATIME : 0,
 		.propagation = MS_PRIVATE };
@@ -80,7 +80,7 @@ int btrfs_mount(struct driver *d, const char *id, const struct driver_mount_opts
 	if (fd < 0)
 		return fd;
 	r = btrfs_limit_restore(b, id, fd, err);
-	if (r == 0 && attrs & ~(b->in_userns ? MOUNT_ATTR_RDONLY : 0))
+	if (r == 0 && attrs & ~(b->whole.in_userns ? MOUNT_ATTR_RDONLY : 0))
 		return mount_view(b, id, fd, attrs, ret_path, err);
 	if (r == 0)
 		*ret_path = take_ptr(path);
@@ -90,8 +90,8 @@ int btrfs_mount(struct driver *d, const char *id, const struct driver_mount_opts
 int btrfs_unmount(struct driver *d, const char *id, struct imbrex_error *err)
 {
 	struct btrfs *b = btrfs_of(d);
-	AUTO_FREE char *path = format_text("%s/btrfs/%s/merged", b->config.runroot, id);
-	int r = btrfs_check_id(id, err);
+	AUTO_FREE char *path = format_text("%s/btrfs/%s/merged", b->whole.config.runroot, id);
+	int r = whole_check_id(id, err);
 
 	if (r < 0)
 		return r;

@@ -41,7 +41,7 @@ static const struct option_table zfs_table = { "zfs", false, zfs_keys, ARRAY_LEN
 /* The dataset that the graph root lies on. */
 static int find_fsname(struct zfs_driver *d, struct imbrex_error *err)
 {
-	AUTO_CLOSE int fd = open_root_dir_at(AT_FDCWD, d->config.graphroot, err);
+	AUTO_CLOSE int fd = open_root_dir_at(AT_FDCWD, d->whole.config.graphroot, err);
 	AUTO_MOUNTINFO mounts = MOUNTINFO_INIT;
 	uint32_t magic = 0;
 	struct stat st;
@@ -51,13 +51,13 @@ static int find_fsname(struct zfs_driver *d, struct imbrex_error *err)
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
-		return fail_errno(err, "stat '%s'", d->config.graphroot);
+		return fail_errno(err, "stat '%s'", d->whole.config.graphroot);
 	r = fs_magic(fd, &magic);
 	if (r < 0)
-		return fail_code(err, r, "statfs '%s'", d->config.graphroot);
+		return fail_code(err, r, "statfs '%s'", d->whole.config.graphroot);
 	if (magic != FS_MAGIC_ZFS) {
-		r = fail(err, IMBREX_ENOTSUP, "'%s' lies on %s, not on zfs", d->config.graphroot,
-			fs_name(magic));
+		r = fail(err, IMBREX_ENOTSUP, "'%s' lies on %s, not on zfs",
+			d->whole.config.graphroot, fs_name(magic));
 		return hint(err, r, "set zfs.fsname to the dataset that layers shall lie below");
 	}
 	r = mountinfo_read(&mounts, err);
@@ -70,7 +70,7 @@ static int find_fsname(struct zfs_driver *d, struct imbrex_error *err)
 	}
 	return r < 0 ? r
 		     : fail(err, IMBREX_ENOTSUP, "no mount tells which ZFS dataset '%s' is on",
-			       d->config.graphroot);
+			       d->whole.config.graphroot);
 }
 
 /* FNV-1a: enough to tell the stores of one machine apart. */
@@ -85,9 +85,9 @@ static uint64_t hash_text(const char *text)
 
 static int set_mark(struct zfs_driver *d, struct imbrex_error *err)
 {
-	d->graphroot = realpath(d->config.graphroot, NULL);
+	d->graphroot = realpath(d->whole.config.graphroot, NULL);
 	if (!d->graphroot)
-		return fail_errno(err, "resolve '%s'", d->config.graphroot);
+		return fail_errno(err, "resolve '%s'", d->whole.config.graphroot);
 	(void)snprintf(
 		d->mark, sizeof(d->mark), ZFS_MARK_PREFIX "%016" PRIx64, hash_text(d->graphroot));
 	return 0;
@@ -99,7 +99,7 @@ static void zfs_driver_close(struct driver *base)
 {
 	struct zfs_driver *d = zfs_of(base);
 
-	zfs_stop_reading(d);
+	whole_done(&d->whole);
 	zfs_close(d->z);
 	strv_done(&d->mount_options);
 	free(d->home);
@@ -111,13 +111,13 @@ static int check_machine(const struct zfs_driver *d, struct imbrex_error *err)
 {
 	AUTO_CLOSE int fd = -EBADF;
 
-	if (d->config.rootless || geteuid() != 0)
+	if (d->whole.config.rootless || geteuid() != 0)
 		return fail(err, IMBREX_ENOTSUP,
 			"the driver zfs needs root: others may not mount datasets");
-	if (d->config.imagestore)
+	if (d->whole.config.imagestore)
 		return fail(err, IMBREX_ENOTSUP,
 			"the driver zfs keeps no layers of images in a second root ('%s')",
-			d->config.imagestore);
+			d->whole.config.imagestore);
 	fd = open("/dev/zfs", O_RDWR | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV))
 		return fail(err, IMBREX_ENOTSUP, "this kernel has no ZFS: there is no /dev/zfs");
@@ -129,13 +129,13 @@ static int setup(struct zfs_driver *d, struct imbrex_error *err)
 	static const struct zfs_options plain = { 0 };
 	int r;
 
-	r = option_table_read(&zfs_table, d->config.options, d, err);
+	r = option_table_read(&zfs_table, d->whole.config.options, d, err);
 	if (r == 0)
 		r = check_machine(d, err);
 	if (r == 0 && !d->fs.text[0])
 		r = find_fsname(d, err);
 	if (r == 0)
-		r = zfs_open(d->config.zfs ? d->config.zfs : &plain, &d->z, err);
+		r = zfs_open(d->whole.config.zfs ? d->whole.config.zfs : &plain, &d->z, err);
 	if (r == 0)
 		r = zfs_exists(d->z, &d->fs, err);
 	if (r == 0)
@@ -145,10 +145,10 @@ static int setup(struct zfs_driver *d, struct imbrex_error *err)
 		r = set_mark(d, err);
 	if (r < 0)
 		return r;
-	d->home = format_text("%s/zfs", d->config.graphroot);
+	d->home = format_text("%s/zfs", d->whole.config.graphroot);
 	if (!d->home)
 		return fail_nomem(err);
-	return d->config.read_only ? 0 : mkdirs_at(AT_FDCWD, d->home, 0700, err);
+	return d->whole.config.read_only ? 0 : mkdirs_at(AT_FDCWD, d->home, 0700, err);
 }
 
 static int zfs_driver_open(
@@ -159,15 +159,14 @@ static int zfs_driver_open(
 
 	if (!d)
 		return fail_nomem(err);
-	d->base.ops = &zfs_ops;
-	d->config = *config;
-	d->reading_view = (struct zfs_view)ZFS_VIEW_INIT;
+	whole_init(&d->whole, &zfs_ops, config, zfs_layer_view);
+	d->whole.same_inodes = true;
 	r = setup(d, err);
 	if (r < 0) {
-		zfs_driver_close(&d->base);
+		zfs_driver_close(&d->whole.base);
 		return r;
 	}
-	*ret = &d->base;
+	*ret = &d->whole.base;
 	return 0;
 }
 
@@ -234,12 +233,6 @@ static int zfs_locate(
 	return place_set(ret, id, "content", *path ? path : "/", err);
 }
 
-/* The kernel could, since OpenZFS 2.2; podman does not ask it to. */
-static bool zfs_shifts(struct driver *d, const struct id_maps *maps)
-{
-	return false;
-}
-
 /* Datasets are on disk when they have their names. */
 static int zfs_sync_homes(struct driver *d, struct imbrex_error *err)
 {
@@ -255,32 +248,33 @@ const struct driver_ops zfs_ops = {
 	.create = zfs_create_layer,
 	.stage_new = zfs_stage_new,
 	.stage_copy = zfs_stage_copy,
-	.stage_entries = zfs_stage_entries,
-	.stage_seal = zfs_stage_seal,
-	.stage_map = zfs_stage_map,
+	.stage_entries = whole_stage_entries,
+	.stage_seal = whole_stage_seal,
+	.stage_map = whole_stage_map,
 	.stage_rebase = zfs_stage_rebase,
 	.stage_publish = zfs_stage_publish,
 	.stage_replace = zfs_stage_replace,
 	.stage_free = zfs_stage_free,
 	.remove = zfs_remove_layer,
-	.shifts = zfs_shifts,
+	/* The kernel could, since OpenZFS 2.2; podman does not ask it to. */
+	.shifts = whole_shifts,
 	.mount = zfs_mount_layer,
 	.unmount = zfs_unmount_layer,
-	.open_file = zfs_open_file,
-	.open_tree = zfs_open_tree,
-	.diff = zfs_diff,
-	.changes = zfs_changes,
-	.diff_size = zfs_diff_size,
+	.open_file = whole_open_file,
+	.open_tree = whole_open_tree,
+	.diff = whole_diff,
+	.changes = whole_changes,
+	.diff_size = whole_diff_size,
 	.list = zfs_list_layers,
 	.exists = zfs_layer_exists,
 	.sync_homes = zfs_sync_homes,
 	.check = zfs_check,
 	.repair = zfs_repair,
 	.garbage = zfs_garbage,
-	.tree_open = zfs_tree_open,
-	.tree_close = zfs_tree_close,
+	.tree_open = whole_tree_open,
+	.tree_close = whole_tree_close,
 	.status = zfs_status,
 	.locate = zfs_locate,
-	.holds = zfs_holds,
+	.holds = whole_holds,
 	.metadata = zfs_metadata,
 };

@@ -6,14 +6,14 @@
  *   zfs_dataset.c  datasets made, cloned, disposed of; which of them are ours
  *   zfs_view.c     their trees: views for us, mounts for others
  *   zfs_stage.c    layers in the making
- *   zfs_read.c     what layers hold, and what is wrong with them
+ *   zfs_check.c    what is wrong with them
  *
  * Errors: err; messages name the layer or the dataset.
  */
 #ifndef DRIVER_ZFS_H
 #define DRIVER_ZFS_H
 
-#include "driver/driver.h"
+#include "driver/whole.h"
 #include "zfs/zfs.h"
 
 extern const struct driver_ops zfs_ops;
@@ -27,22 +27,8 @@ extern const struct driver_ops zfs_ops;
 #define ZFS_MARK_PREFIX "imbrex:store."
 #define ZFS_MARK_BYTES  (sizeof(ZFS_MARK_PREFIX) + 16)
 
-/*
- * The tree of a dataset, mounted where nobody sees it: it goes with its descriptors, also when this
- * process dies.
- */
-struct zfs_view {
-	int mount; /* owned */
-	int fd;    /* owned; the root directory */
-};
-#define ZFS_VIEW_INIT                         \
-	{                                     \
-		.mount = -EBADF, .fd = -EBADF \
-	}
-
 struct zfs_driver {
-	struct driver base;
-	struct driver_config config;
+	struct whole whole;
 	struct zfs *z;      /* owned */
 	struct zfs_name fs; /* what all layers lie below */
 	struct strv mount_options;
@@ -50,13 +36,11 @@ struct zfs_driver {
 	char *home;          /* owned; <graphroot>/zfs */
 	char *graphroot;     /* owned; resolved: the value of the mark */
 	char mark[ZFS_MARK_BYTES];
-	char *reading; /* owned; layer of `reading_view`; NULL: none */
-	struct zfs_view reading_view;
 };
 
 static inline struct zfs_driver *zfs_of(struct driver *d)
 {
-	return CONTAINER_OF(d, struct zfs_driver, base);
+	return CONTAINER_OF(d, struct zfs_driver, whole.base);
 }
 
 /* ---- zfs_dataset.c ---------------------------------------------------------------------- */
@@ -98,14 +82,14 @@ int zfs_garbage(struct driver *d, bool collect, driver_problem_fn fn, void *ctx,
 
 /* ---- zfs_view.c -------------------------------------------------------------------------- */
 
-/* ENOENT if there is no such dataset. */
+/*
+ * The tree of a dataset, mounted where nobody sees it: it goes with the descriptor, also when this
+ * process dies. ENOENT if there is no such dataset.
+ */
 int zfs_view_open(struct zfs_driver *d, const struct zfs_name *name, bool read_only,
-	struct zfs_view *ret, struct imbrex_error *err) MUST_CHECK;
-void zfs_view_close(struct zfs_view *v);
-#define AUTO_VIEW __attribute__((cleanup(zfs_view_close))) struct zfs_view
-/* Of a layer, read-only. */
-int zfs_layer_view(struct zfs_driver *d, const char *id, struct zfs_view *ret,
 	struct imbrex_error *err) MUST_CHECK;
+/* Of a layer, read-only. */
+int zfs_layer_view(struct whole *w, const char *id, struct imbrex_error *err) MUST_CHECK;
 /* A fresh root directory as layers have it. */
 int zfs_prepare_root(
 	int fd, const struct driver_layer_opts *opts, struct imbrex_error *err) MUST_CHECK;
@@ -127,12 +111,6 @@ int zfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_pa
 	const struct driver_layer_opts *opts, struct driver_stage **ret,
 	struct imbrex_error *err) MUST_CHECK;
 int zfs_stage_copy(struct driver_stage *s, const char *id, struct imbrex_error *err) MUST_CHECK;
-int zfs_stage_entries(
-	struct driver_stage *s, struct entry_sink **ret, struct imbrex_error *err) MUST_CHECK;
-int zfs_stage_seal(struct driver_stage *s, const struct driver_parent *parent, bool sync,
-	struct imbrex_error *err) MUST_CHECK;
-int zfs_stage_map(struct driver_stage *s, const struct id_maps *from, const struct id_maps *to,
-	struct imbrex_error *err) MUST_CHECK;
 int zfs_stage_rebase(struct driver_stage *s, const struct driver_parent *parent,
 	struct imbrex_error *err) MUST_CHECK;
 int zfs_stage_publish(struct driver_stage *s, const char *id, struct imbrex_error *err) MUST_CHECK;
@@ -140,26 +118,8 @@ int zfs_stage_replace(struct driver_stage *s, const char *id, struct tempdir *tr
 	struct imbrex_error *err) MUST_CHECK;
 void zfs_stage_free(struct driver_stage *s);
 
-/* ---- zfs_read.c -------------------------------------------------------------------------- */
+/* ---- zfs_check.c ------------------------------------------------------------------------- */
 
-void zfs_stop_reading(struct zfs_driver *d);
-int zfs_open_file(struct driver *d, const char *id, const char *name, size_t name_len, int *ret_fd,
-	struct imbrex_error *err) MUST_CHECK;
-int zfs_open_tree(
-	struct driver *d, const char *id, int *ret_fd, struct imbrex_error *err) MUST_CHECK;
-int zfs_diff(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
-	const struct id_maps *other_maps, struct entry_sink *to,
-	struct imbrex_error *err) MUST_CHECK;
-int zfs_changes(struct driver *d, const char *id, const struct id_maps *maps, const char *other,
-	const struct id_maps *other_maps, driver_change_fn fn, void *ctx,
-	struct imbrex_error *err) MUST_CHECK;
-int zfs_diff_size(struct driver *d, const char *id, const char *other, int64_t *ret,
-	struct imbrex_error *err) MUST_CHECK;
-int zfs_tree_open(struct driver *d, const char *id, struct driver_tree *ret,
-	struct imbrex_error *err) MUST_CHECK;
-void zfs_tree_close(struct driver *d, struct driver_tree *t);
-int zfs_holds(struct driver *d, const char *id, const char *below, const char *inside,
-	struct imbrex_error *err) MUST_CHECK;
 bool zfs_layer_exists(struct driver *d, const char *id);
 int zfs_check(struct driver *d, const char *id, const char *parent_id, driver_problem_fn fn,
 	void *ctx, struct imbrex_error *err) MUST_CHECK;

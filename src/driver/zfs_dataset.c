@@ -363,7 +363,8 @@ static const char *why_garbage(const struct search *s, const char *component)
 		return "a removed layer that was in use";
 	rest = str_after(component, ZFS_OLD_PREFIX);
 	/* Without the layer it is the layer: repair puts it back. */
-	return rest && zfs_layer_exists(&s->d->base, rest) ? "replaced content of a layer" : NULL;
+	return rest && zfs_layer_exists(&s->d->whole.base, rest) ? "replaced content of a layer"
+								 : NULL;
 }
 
 static int note_garbage(void *ctx, const struct zfs_child *c, struct imbrex_error *err)

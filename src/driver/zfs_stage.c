@@ -19,37 +19,45 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "driver/apply.h"
-#include "driver/chown.h"
 #include "driver/zfs.h"
-#include "os/idmap.h"
 
 struct stage {
-	struct driver_stage base;
-	struct zfs_driver *d;
+	struct whole_stage whole; /* its `dir` is opened when needed */
 	struct zfs_name name;
-	struct zfs_view view;     /* opened when needed */
-	char *parent;             /* owned; id of the published layer it was cloned from; or NULL */
-	char *source_guid;        /* owned; of the layer whose content was copied; NULL: none */
-	const char *digits;       /* borrowed of the temporary directory */
-	uint64_t size_bytes;      /* quota */
-	struct id_maps_copy maps; /* of the entries */
-	bool exists;              /* there is a dataset to destroy */
-	bool has_entries;
-	bool sealed;
-	bool published;
+	char *parent;        /* owned; id of the published layer it was cloned from; or NULL */
+	char *source_guid;   /* owned; of the layer whose content was copied; NULL: none */
+	const char *digits;  /* borrowed of the temporary directory */
+	uint64_t size_bytes; /* quota */
+	bool exists;         /* there is a dataset to destroy */
 };
 
 static struct stage *stage_of(struct driver_stage *s)
 {
-	return CONTAINER_OF(s, struct stage, base);
+	return CONTAINER_OF(s, struct stage, whole.base);
 }
 
-static int stage_view(struct stage *s, struct imbrex_error *err)
+static struct zfs_driver *driver_of(const struct stage *s)
 {
-	if (s->view.fd >= 0)
+	return zfs_of(&s->whole.w->base);
+}
+
+static void close_view(struct stage *s)
+{
+	s->whole.dir = close_fd(s->whole.dir);
+}
+
+static int open_view(struct whole_stage *base, struct imbrex_error *err)
+{
+	struct stage *s = stage_of(&base->base);
+	int r;
+
+	if (base->dir >= 0)
 		return 0;
-	return zfs_view_open(s->d, &s->name, /* read_only= */ false, &s->view, err);
+	r = zfs_view_open(driver_of(s), &s->name, /* read_only= */ false, err);
+	if (r < 0)
+		return r;
+	base->dir = r;
+	return 0;
 }
 
 void zfs_stage_free(struct driver_stage *base)
@@ -57,12 +65,12 @@ void zfs_stage_free(struct driver_stage *base)
 	struct stage *s = stage_of(base);
 	struct imbrex_error ignored;
 
-	zfs_view_close(&s->view);
-	if (s->exists && !s->published)
-		(void)!zfs_dispose(s->d, &s->name, "stage", &ignored);
+	close_view(s);
+	if (s->exists && !s->whole.published)
+		(void)!zfs_dispose(driver_of(s), &s->name, "stage", &ignored);
 	free(s->parent);
 	free(s->source_guid);
-	id_maps_copy_done(&s->maps);
+	whole_stage_done(&s->whole);
 	free(s);
 }
 
@@ -73,17 +81,17 @@ static int make_root(
 {
 	int r;
 
-	r = zfs_make(s->d, &s->name, s->size_bytes, err);
+	r = zfs_make(driver_of(s), &s->name, s->size_bytes, err);
 	if (r < 0)
 		return r;
 	s->exists = true;
-	r = stage_view(s, err);
-	return r < 0 ? r : zfs_prepare_root(s->view.fd, opts, err);
+	r = open_view(&s->whole, err);
+	return r < 0 ? r : zfs_prepare_root(s->whole.dir, opts, err);
 }
 
 static int clone_from(struct stage *s, const struct zfs_name *from, struct imbrex_error *err)
 {
-	int r = zfs_copy(s->d, from, &s->name, s->size_bytes, s->digits, err);
+	int r = zfs_copy(driver_of(s), from, &s->name, s->size_bytes, s->digits, err);
 
 	s->exists = r == 0;
 	return r;
@@ -97,13 +105,13 @@ static int fill_from_parent(
 
 	if (parent->stage) {
 		/* It is whole, or nobody would stand on it: one view less. */
-		zfs_view_close(&stage_of(parent->stage)->view);
+		close_view(stage_of(parent->stage));
 		return clone_from(s, &stage_of(parent->stage)->name, err);
 	}
 	s->parent = strdup(parent->id);
 	if (!s->parent)
 		return fail_nomem(err);
-	r = zfs_layer_name(s->d, parent->id, &from, err);
+	r = zfs_layer_name(driver_of(s), parent->id, &from, err);
 	if (r == 0)
 		r = clone_from(s, &from, err);
 	return r < 0 ? wrap(err, r, "layer %s", parent->id) : 0;
@@ -118,7 +126,8 @@ static int set_name(struct stage *s, struct tempdir *temp, struct imbrex_error *
 	s->digits = tempdir_digits(temp);
 	component = format_text(
 		ZFS_NEW_PREFIX "%s-%.*s", s->digits, (int)strspn(word, "0123456789"), word);
-	return component ? zfs_name_child(&s->name, &s->d->fs, component, err) : fail_nomem(err);
+	return component ? zfs_name_child(&s->name, &driver_of(s)->fs, component, err)
+			 : fail_nomem(err);
 }
 
 int zfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_parent *parent,
@@ -130,15 +139,14 @@ int zfs_stage_new(struct driver *d, struct tempdir *temp, const struct driver_pa
 
 	if (!s)
 		return fail_nomem(err);
-	base = &s->base;
-	s->base.ops = d->ops;
-	s->d = zfs_of(d);
-	s->view = (struct zfs_view)ZFS_VIEW_INIT;
-	r = zfs_layer_size(s->d, opts, &s->size_bytes, err);
+	whole_stage_init(&s->whole, whole_of(d));
+	s->whole.open_dir = open_view;
+	base = &s->whole.base;
+	r = zfs_layer_size(driver_of(s), opts, &s->size_bytes, err);
 	if (r == 0)
 		r = set_name(s, temp, err);
-	if (r == 0 && opts && !id_maps_empty(opts->maps) && id_maps_copy(opts->maps, &s->maps) < 0)
-		r = fail_nomem(err);
+	if (r == 0)
+		r = whole_stage_take(&s->whole, opts, err);
 	if (r < 0)
 		return r;
 	if (parent && (parent->id || parent->stage))
@@ -158,72 +166,19 @@ int zfs_stage_copy(struct driver_stage *base, const char *id, struct imbrex_erro
 	struct zfs_name from;
 	int r;
 
-	assert(!s->sealed && !s->has_entries && !s->parent && !s->source_guid);
-	r = zfs_layer_name(s->d, id, &from, err);
+	assert(!s->whole.sealed && !s->whole.has_entries && !s->parent && !s->source_guid);
+	r = zfs_layer_name(driver_of(s), id, &from, err);
 	if (r == 0)
-		r = zfs_get(s->d->z, &from, "guid", &s->source_guid, NULL, err);
+		r = zfs_get(driver_of(s)->z, &from, "guid", &s->source_guid, NULL, err);
 	if (r < 0)
 		return wrap(err, r, "layer %s", id);
-	zfs_view_close(&s->view);
-	r = zfs_dispose(s->d, &s->name, "stage", err);
+	close_view(s);
+	r = zfs_dispose(driver_of(s), &s->name, "stage", err);
 	if (r < 0)
 		return r;
 	s->exists = false;
 	r = clone_from(s, &from, err);
 	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
-}
-
-int zfs_stage_entries(struct driver_stage *base, struct entry_sink **ret, struct imbrex_error *err)
-{
-	struct stage *s = stage_of(base);
-	AUTO_CLOSE int fd = -EBADF;
-	int r;
-
-	assert(!s->sealed && !s->has_entries);
-	r = stage_view(s, err);
-	if (r < 0)
-		return r;
-	fd = openat(s->view.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return fail_errno(err, "open staged layer");
-	r = apply_new(fd,
-		&(struct apply_opts){
-			.whiteouts = APPLY_REMOVE,
-			.apply_root = true,
-			.maps = &s->maps.maps,
-		},
-		ret, err);
-	if (r < 0)
-		return r;
-	(void)take_fd(fd);
-	s->has_entries = true;
-	return 0;
-}
-
-int zfs_stage_seal(struct driver_stage *base, const struct driver_parent *parent, bool sync,
-	struct imbrex_error *err)
-{
-	struct stage *s = stage_of(base);
-	int r = 0;
-
-	assert(!s->sealed);
-	if (sync)
-		r = stage_view(s, err);
-	if (r == 0 && sync && syncfs(s->view.fd) < 0)
-		r = fail_errno(err, "sync a new layer");
-	s->sealed = r == 0;
-	return r;
-}
-
-int zfs_stage_map(struct driver_stage *base, const struct id_maps *from, const struct id_maps *to,
-	struct imbrex_error *err)
-{
-	struct stage *s = stage_of(base);
-	int r;
-
-	assert(s->sealed && !s->published && !s->has_entries);
-	r = stage_view(s, err);
-	return r < 0 ? r : chown_tree(s->view.fd, from, to, err);
 }
 
 /* ---- publishing ------------------------------------------------------------------------ */
@@ -235,12 +190,12 @@ int zfs_stage_rebase(
 	struct zfs_name from;
 	int r;
 
-	assert(s->sealed && !s->published);
+	assert(s->whole.sealed && !s->whole.published);
 	if (!s->parent || !parent || !parent->id)
 		return 0;
-	r = zfs_layer_name(s->d, parent->id, &from, err);
+	r = zfs_layer_name(driver_of(s), parent->id, &from, err);
 	if (r == 0)
-		r = zfs_stands_on(s->d, &s->name, &from, err);
+		r = zfs_stands_on(driver_of(s), &s->name, &from, err);
 	if (r == 0)
 		r = fail(
 			err, IMBREX_EBUSY, "layer %s was replaced while it was copied", parent->id);
@@ -256,7 +211,7 @@ static int clear_way(
 	if (r < 0)
 		return r == IMBREX_ENOENT ? 0 : r;
 	if (r > 0)
-		return zfs_remove_layer(&d->base, id, NULL, err);
+		return zfs_remove_layer(&d->whole.base, id, NULL, err);
 	r = fail(err, IMBREX_EEXIST, "ZFS dataset '%s' exists, and is not of this store",
 		name->text);
 	return hint(err, r, "destroy it if nobody needs it, or set zfs.fsname to another dataset");
@@ -267,10 +222,10 @@ static int move_to(struct stage *s, const struct zfs_name *to, struct imbrex_err
 {
 	int r;
 
-	zfs_view_close(&s->view);
-	r = zfs_rename(s->d->z, &s->name, to, err);
+	close_view(s);
+	r = zfs_rename(driver_of(s)->z, &s->name, to, err);
 	if (r == 0)
-		s->published = true;
+		s->whole.published = true;
 	return r;
 }
 
@@ -280,12 +235,12 @@ int zfs_stage_publish(struct driver_stage *base, const char *id, struct imbrex_e
 	struct zfs_name name;
 	int r;
 
-	assert(s->sealed && !s->published);
-	r = zfs_layer_name(s->d, id, &name, err);
+	assert(s->whole.sealed && !s->whole.published);
+	r = zfs_layer_name(driver_of(s), id, &name, err);
 	if (r == 0)
 		r = move_to(s, &name, err);
 	if (r == IMBREX_EEXIST) {
-		r = clear_way(s->d, &name, id, err);
+		r = clear_way(driver_of(s), &name, id, err);
 		if (r == 0)
 			r = move_to(s, &name, err);
 	}
@@ -302,7 +257,7 @@ static int check_source(
 
 	if (!s->source_guid)
 		return 0;
-	r = zfs_get(s->d->z, name, "guid", &guid, NULL, err);
+	r = zfs_get(driver_of(s)->z, name, "guid", &guid, NULL, err);
 	if (r == 0 && !str_eq(guid, s->source_guid))
 		r = fail(err, IMBREX_EBUSY, "layer %s was replaced while it was copied", id);
 	return r;
@@ -317,28 +272,28 @@ int zfs_stage_replace(
 	struct zfs_name name, aside;
 	int r;
 
-	assert(s->sealed && !s->published);
-	r = old ? zfs_layer_name(s->d, id, &name, err) : fail_nomem(err);
+	assert(s->whole.sealed && !s->whole.published);
+	r = old ? zfs_layer_name(driver_of(s), id, &name, err) : fail_nomem(err);
 	if (r == 0)
-		r = zfs_name_child(&aside, &s->d->fs, old, err);
+		r = zfs_name_child(&aside, &driver_of(s)->fs, old, err);
 	if (r == 0)
 		r = check_source(s, &name, id, err);
 	if (r < 0)
 		return r;
-	zfs_stop_reading(s->d);
+	whole_stop_reading(s->whole.w);
 	/* Of an earlier death, between the next two. */
-	(void)!zfs_dispose(s->d, &aside, id, &ignored);
-	r = zfs_rename(s->d->z, &name, &aside, err);
+	(void)!zfs_dispose(driver_of(s), &aside, id, &ignored);
+	r = zfs_rename(driver_of(s)->z, &name, &aside, err);
 	if (r < 0)
 		return r;
 	r = move_to(s, &name, err);
 	if (r < 0) {
-		(void)!zfs_rename(s->d->z, &aside, &name, &ignored);
+		(void)!zfs_rename(driver_of(s)->z, &aside, &name, &ignored);
 		return r;
 	}
 	s->name = name;
 	/* It stays for gc if it cannot go; the layer has its new content. */
-	(void)!zfs_dispose(s->d, &aside, id, &ignored);
+	(void)!zfs_dispose(driver_of(s), &aside, id, &ignored);
 	return 0;
 }
 
@@ -367,12 +322,10 @@ int zfs_create_layer(struct driver *base, const char *id, const struct driver_pa
 	if (r < 0)
 		return r;
 	{
-		AUTO_VIEW view = ZFS_VIEW_INIT;
+		AUTO_CLOSE int view = zfs_view_open(d, &name, /* read_only= */ false, err);
 
-		r = zfs_view_open(d, &name, /* read_only= */ false, &view, err);
-		if (r == 0)
-			r = zfs_prepare_root(view.fd, opts, err);
-		if (r == 0 && sync && syncfs(view.fd) < 0)
+		r = view < 0 ? view : zfs_prepare_root(view, opts, err);
+		if (r == 0 && sync && syncfs(view) < 0)
 			r = fail_errno(err, "sync a new layer");
 	}
 	if (r < 0)
@@ -390,7 +343,7 @@ int zfs_remove_layer(
 	r = zfs_layer_name(d, id, &name, err);
 	if (r < 0)
 		return r;
-	zfs_stop_reading(d);
+	whole_stop_reading(&d->whole);
 	r = zfs_unmount_layer(base, id, err);
 	if (r == 0)
 		r = zfs_dispose(d, &name, id, err);

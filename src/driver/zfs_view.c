@@ -18,69 +18,47 @@
 #include "os/fd.h"
 #include "os/mountfd.h"
 #include "os/probe.h"
-#include "os/xattr.h"
 
 /* ---- views ----------------------------------------------------------------------------- */
 
-void zfs_view_close(struct zfs_view *v)
-{
-	v->fd = close_fd(v->fd);
-	v->mount = close_fd(v->mount);
-}
-
-int zfs_view_open(struct zfs_driver *d, const struct zfs_name *name, bool read_only,
-	struct zfs_view *ret, struct imbrex_error *err)
+/* A mount that is nowhere lives as long as a descriptor of something in it. */
+int zfs_view_open(
+	struct zfs_driver *d, const struct zfs_name *name, bool read_only, struct imbrex_error *err)
 {
 	static const char *const whole[] = { "ro" };
 	const uint64_t attrs = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC |
 			       (read_only ? MOUNT_ATTR_RDONLY : 0);
-	AUTO_VIEW v = ZFS_VIEW_INIT;
-	int r;
+	AUTO_CLOSE int mount = -EBADF;
+	int fd;
 
-	r = mount_new("zfs", name->text, (struct mount_options){ 0 }, attrs, err);
-	if (r == IMBREX_EBUSY && read_only)
-		r = mount_new("zfs", name->text, (struct mount_options){ whole, 1 }, attrs, err);
-	if (r < 0)
-		return wrap(err, r, "ZFS dataset '%s'", name->text);
-	v.mount = r;
-	v.fd = openat(v.mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (v.fd < 0)
-		return fail_errno(err, "ZFS dataset '%s': open its root directory", name->text);
-	*ret = v;
-	v = (struct zfs_view)ZFS_VIEW_INIT;
-	return 0;
+	mount = mount_new("zfs", name->text, (struct mount_options){ 0 }, attrs, err);
+	if (mount == IMBREX_EBUSY && read_only)
+		mount = mount_new(
+			"zfs", name->text, (struct mount_options){ whole, 1 }, attrs, err);
+	if (mount < 0)
+		return wrap(err, mount, "ZFS dataset '%s'", name->text);
+	fd = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? fail_errno(err, "ZFS dataset '%s': open its root directory", name->text)
+		      : fd;
 }
 
-int zfs_layer_view(
-	struct zfs_driver *d, const char *id, struct zfs_view *ret, struct imbrex_error *err)
+int zfs_layer_view(struct whole *w, const char *id, struct imbrex_error *err)
 {
+	struct zfs_driver *d = zfs_of(&w->base);
 	struct zfs_name name;
 	int r;
 
 	r = zfs_layer_name(d, id, &name, err);
 	if (r == 0)
-		r = zfs_view_open(d, &name, /* read_only= */ true, ret, err);
-	return r < 0 ? wrap(err, r, "layer %s", id) : 0;
+		r = zfs_view_open(d, &name, /* read_only= */ true, err);
+	return r < 0 ? wrap(err, r, "layer %s", id) : r;
 }
 
 int zfs_prepare_root(int fd, const struct driver_layer_opts *opts, struct imbrex_error *err)
 {
-	struct id_pair root;
-	int r = 0;
-
 	if (fchmod(fd, 0555) < 0)
 		return fail_errno(err, "set mode of a new layer");
-	if (!opts)
-		return 0;
-	if (opts->label && *opts->label && selinux_is_on())
-		r = setxattr_at(fd, "", "security.selinux", opts->label, strlen(opts->label) + 1);
-	if (r < 0 && r != -EOPNOTSUPP)
-		return fail_code(err, r, "set SELinux label of a new layer");
-	if (id_maps_empty(opts->maps))
-		return 0;
-	if (id_maps_root(opts->maps, &root) < 0)
-		return fail(err, IMBREX_EINVAL, "the identity map of a new layer has no root");
-	return fchown(fd, root.uid, root.gid) < 0 ? fail_errno(err, "set owner of a new layer") : 0;
+	return whole_prepare_root(fd, opts, /* fresh= */ true, err);
 }
 
 /* ---- mounts ---------------------------------------------------------------------------- */
