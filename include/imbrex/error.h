@@ -65,7 +65,13 @@ enum imbrex_reason {
 	IMBREX_REASON_DRIVER_UNKNOWN, /* no driver of that name */
 	IMBREX_REASON_CUT_OFF,        /* a stream ends before its format does */
 	IMBREX_REASON_NO_ARCHIVE,     /* no tar header where one must be */
-	IMBREX_REASON_FILE_CHANGED    /* a file of a layer is not what the layer came with */
+	IMBREX_REASON_FILE_CHANGED,   /* a file of a layer is not what the layer came with */
+	IMBREX_REASON_NET_NAME,       /* no address for a host's name */
+	IMBREX_REASON_NET_CONNECT,    /* nobody answers there */
+	IMBREX_REASON_NET_TIMEOUT,    /* it took longer than it may */
+	IMBREX_REASON_NET_LOST,       /* the connection broke */
+	IMBREX_REASON_NET_TLS,        /* no TLS session */
+	IMBREX_REASON_NET_CERTIFICATE /* a certificate that is not accepted */
 };
 
 #define IMBREX_ERROR_MESSAGE_MAX 1024

@@ -98,10 +98,15 @@ struct imbrex_pull_opts {
 	const char *creds;    /* "user:password"; NULL: from the credential files */
 	const char *authfile; /* in place of the default credential files */
 	const char *cert_dir; /* in place of certs.d */
-	unsigned int engine_timeout_ms; /* longest silence of a Docker Engine; 0: 5 minutes */
+	unsigned int engine_timeout_ms;    /* longest silence of a Docker Engine; 0: 5 minutes */
+	unsigned int tries;                /* of a request to a registry; 0: 5 */
+	unsigned int connect_timeout_sec;  /* to a registry; 0: 30 */
+	unsigned int transfer_timeout_sec; /* of such a request, with its answer; 0: none */
 	bool no_sync; /* do not sync content before it is published (tests, throw-away) */
 	imbrex_progress_fn progress; /* may be NULL */
 	void *progress_userdata;
+	imbrex_rootfs_step_fn step; /* may be NULL; QUERY, MANIFEST and what a registry says */
+	void *step_userdata;
 };
 
 /*

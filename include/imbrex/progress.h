@@ -9,6 +9,7 @@
 #ifndef IMBREX_PROGRESS_H
 #define IMBREX_PROGRESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -32,6 +33,24 @@ struct imbrex_progress {
 };
 
 typedef void (*imbrex_progress_fn)(void *userdata, const struct imbrex_progress *event);
+
+/* Steps on the way to an image, for those who tell a story of them. */
+enum imbrex_rootfs_step {
+	IMBREX_ROOTFS_QUERY = 1,  /* the source is opened */
+	IMBREX_ROOTFS_MANIFEST,   /* its documents are here */
+	IMBREX_ROOTFS_DOWNLOAD,   /* `n` layers are not in the cache; 0: all are */
+	IMBREX_ROOTFS_UNPACK,     /* layers become a tree */
+	IMBREX_ROOTFS_OTHER_ARCH, /* the image is not for the platform asked for: `text` is what it
+				     is for */
+	IMBREX_ROOTFS_GRANTED,    /* a registry asks for no authorization */
+	IMBREX_ROOTFS_AUTH,       /* it does; `text` is the user, NULL: nobody by name */
+	IMBREX_ROOTFS_AUTH_DONE,  /* and lets us in */
+	IMBREX_ROOTFS_REFUSED,    /* it answers the URL `text` with HTTP status `n` */
+	IMBREX_ROOTFS_PACK        /* a tree becomes a file */
+};
+/* From the calling thread. */
+typedef void (*imbrex_rootfs_step_fn)(
+	void *userdata, enum imbrex_rootfs_step step, size_t n, const char *text);
 
 #ifdef __cplusplus
 }

@@ -58,17 +58,6 @@ IMBREX_API int imbrex_squashfs_probe(const char *file, struct imbrex_error *err)
 
 /* ---- from images ----------------------------------------------------------------------- */
 
-enum imbrex_rootfs_step {
-	IMBREX_ROOTFS_QUERY = 1, /* the source is opened */
-	IMBREX_ROOTFS_MANIFEST,  /* its documents are here */
-	IMBREX_ROOTFS_DOWNLOAD,  /* `n` layers are not in the cache; 0: all are */
-	IMBREX_ROOTFS_UNPACK,    /* layers become a tree */
-	IMBREX_ROOTFS_OTHER_ARCH /* the image is not for the platform asked for: `text` is what it
-				    is for */
-};
-typedef void (*imbrex_rootfs_step_fn)(
-	void *userdata, enum imbrex_rootfs_step step, size_t n, const char *text);
-
 /* Zero means default everywhere. */
 struct imbrex_rootfs_opts {
 	const char *platform;     /* "os/arch[/variant]"; NULL: this machine */
@@ -77,12 +66,14 @@ struct imbrex_rootfs_opts {
 	const char *password;     /* of username; NULL: none */
 	unsigned int connections; /* at a time; 0: 10 */
 	unsigned int tries;       /* of a request; 0: default */
-	const char *cache_dir;    /* where blobs of registries are kept: the layer's tar, packed by
-				     zstd, by the digest of the blob; NULL: nowhere */
-	int cache_level;          /* of zstd; 0: 1 */
-	bool strip_setid;         /* files lose set-user-ID and set-group-ID */
-	const char *provenance;   /* where the image is from, for /etc/rc; NULL: no files of enroot
-				     are made */
+	unsigned int connect_timeout_sec;  /* 0: 30 */
+	unsigned int transfer_timeout_sec; /* of a request, with its answer; 0: none */
+	const char *cache_dir;  /* where blobs of registries are kept: the layer's tar, packed by
+				   zstd, by the digest of the blob; NULL: nowhere */
+	int cache_level;        /* of zstd; 0: 1 */
+	bool strip_setid;       /* files lose set-user-ID and set-group-ID */
+	const char *provenance; /* where the image is from, for /etc/rc; NULL: no files of enroot
+				   are made */
 	imbrex_rootfs_step_fn step; /* may be NULL; from the calling thread */
 	void *userdata;
 };

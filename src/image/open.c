@@ -195,6 +195,18 @@ static int open_podman(const char *where, const struct source_opts *opts, struct
 	return r;
 }
 
+enum imbrex_rootfs_step step_of_event(enum repository_event event)
+{
+	static const enum imbrex_rootfs_step steps[] = {
+		[REPOSITORY_GRANTED] = IMBREX_ROOTFS_GRANTED,
+		[REPOSITORY_AUTHENTICATING] = IMBREX_ROOTFS_AUTH,
+		[REPOSITORY_AUTHENTICATED] = IMBREX_ROOTFS_AUTH_DONE,
+		[REPOSITORY_REFUSED] = IMBREX_ROOTFS_REFUSED,
+	};
+
+	return steps[event];
+}
+
 int image_source_open(const struct locator *l, const struct source_opts *opts,
 	struct imbrex_store *to, struct source **ret, struct imbrex_error *err)
 {

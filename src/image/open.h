@@ -14,6 +14,9 @@
 #include "image/storage.h"
 #include "transport/open.h"
 
+/* The step that an event of a registry is to those who follow an image's way. */
+enum imbrex_rootfs_step step_of_event(enum repository_event event);
+
 /*
  * to  the store that the image is for; borrowed for the life of the source; NULL: none
  * For the rest see source_open().

@@ -8,6 +8,7 @@
  * A source that can be read only once (an archive from a pipe) hands its layers over before its
  * documents: they are staged unnamed and bound to the manifest afterwards.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -84,6 +85,18 @@ static void note_retry(void *userdata, const char *text)
 	progress_note(&p->progress, text);
 }
 
+static void tell(const struct pull *p, enum imbrex_rootfs_step step, size_t n, const char *text)
+{
+	if (p->opts->step)
+		p->opts->step(p->opts->step_userdata, step, n, text);
+}
+
+static void note_event(
+	void *userdata, enum repository_event event, long http_status, const char *text)
+{
+	tell(userdata, step_of_event(event), (size_t)http_status, text);
+}
+
 /* "user:password" of the caller, kept for the life of the source. */
 static int split_creds(struct pull *p, struct creds_options *ret, struct imbrex_error *err)
 {
@@ -128,9 +141,16 @@ static int open_source(struct pull *p, const char *text, struct imbrex_error *er
 			return r;
 		so.docker.repository.creds.authfile = p->opts->authfile;
 		so.docker.repository.cert_dir = p->opts->cert_dir;
+		so.docker.repository.n_tries = p->opts->tries;
+		so.docker.repository.http.connect_timeout_ms =
+			MIN(p->opts->connect_timeout_sec, UINT_MAX / 1000) * 1000;
+		so.docker.repository.http.transfer_timeout_ms =
+			MIN(p->opts->transfer_timeout_sec, UINT_MAX / 1000) * 1000;
 		so.docker.repository.note = note_retry;
+		so.docker.repository.event = note_event;
 		so.docker.repository.userdata = p;
 	}
+	tell(p, IMBREX_ROOTFS_QUERY, 0, NULL);
 	return image_source_open(&where, &so, p->s, &p->source, err);
 }
 
@@ -480,6 +500,7 @@ static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex
 	r = fetch_documents(p, err);
 	if (r < 0)
 		return r;
+	tell(p, IMBREX_ROOTFS_MANIFEST, p->manifest.n_layers, NULL);
 	r = name_layers(p, err);
 	if (r < 0)
 		return r;
@@ -490,6 +511,7 @@ static int pull(struct pull *p, const char *source, char **ret_id, struct imbrex
 	r = find_missing(p, err);
 	if (r < 0)
 		return r;
+	tell(p, IMBREX_ROOTFS_DOWNLOAD, p->n_missing, NULL);
 	r = pull_layers(p, err);
 	if (r < 0)
 		return r;

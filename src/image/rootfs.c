@@ -11,6 +11,7 @@
  * What lies in the cache is believed for its DiffID only, each time it is used.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -74,6 +75,12 @@ static void tell(const struct import *im, enum imbrex_rootfs_step step, size_t n
 		im->opts->step(im->opts->userdata, step, n, text);
 }
 
+static void note_event(
+	void *userdata, enum repository_event event, long http_status, const char *text)
+{
+	tell(userdata, step_of_event(event), (size_t)http_status, text);
+}
+
 /* ---- documents ------------------------------------------------------------------------- */
 
 static int open_source(
@@ -92,19 +99,29 @@ static int open_source(
 					  : o->tls_verify < 0 ? TLS_VERIFY_OFF
 							      : TLS_VERIFY_DEFAULT;
 	so.docker.repository.n_tries = o->tries;
+	so.docker.repository.http.connect_timeout_ms =
+		MIN(o->connect_timeout_sec, UINT_MAX / 1000) * 1000;
+	so.docker.repository.http.transfer_timeout_ms =
+		MIN(o->transfer_timeout_sec, UINT_MAX / 1000) * 1000;
+	so.docker.repository.event = note_event;
+	so.docker.repository.userdata = im;
 	so.docker.repository.creds.username = o->username;
 	so.docker.repository.creds.password = o->password;
 	tell(im, IMBREX_ROOTFS_QUERY, 0, NULL);
 	return image_source_open(&where, &so, /* to= */ NULL, &im->source, err);
 }
 
+static int wanted_platform(const struct import *im, struct platform *ret, struct imbrex_error *err)
+{
+	return im->opts->platform ? platform_parse(im->opts->platform, ret, err)
+				  : platform_host(ret, err);
+}
+
 static int fetch_manifest(struct import *im, struct imbrex_error *err)
 {
 	struct platform want;
-	int r;
+	int r = wanted_platform(im, &want, err);
 
-	r = im->opts->platform ? platform_parse(im->opts->platform, &want, err)
-			       : platform_host(&want, err);
 	if (r < 0)
 		return r;
 	return im->source->ops->manifest(im->source, &want, &im->docs, err);
@@ -568,21 +585,39 @@ PUBLIC void imbrex_rootfs_facts_done(struct imbrex_rootfs_facts *f)
 	*f = (struct imbrex_rootfs_facts){ 0 };
 }
 
+/* Of a registry without fetching it. */
+static int find_digest(
+	struct import *im, const char *source, struct hash_value *ret, struct imbrex_error *err)
+{
+	struct platform want;
+	bool is_docker;
+	int r;
+
+	r = open_source(im, source, &is_docker, err);
+	if (r == 0)
+		r = wanted_platform(im, &want, err);
+	if (r < 0)
+		return r;
+	if (is_docker)
+		return docker_source_digest(im->source, &want, ret, err);
+	r = fetch_manifest(im, err);
+	*ret = im->docs.digest;
+	return r;
+}
+
 PUBLIC int imbrex_rootfs_digest(const char *source, const struct imbrex_rootfs_opts *opts,
 	char **ret, struct imbrex_error *err)
 {
 	static const struct imbrex_rootfs_opts none = { 0 };
 	struct import im = { .opts = opts ? opts : &none, .cache = -EBADF };
 	char text[HASH_TEXT_MAX];
+	struct hash_value digest = { 0 };
 	char *copy = NULL;
-	bool is_docker;
 	int r;
 
-	r = open_source(&im, source, &is_docker, err);
-	if (r == 0)
-		r = fetch_manifest(&im, err);
+	r = find_digest(&im, source, &digest, err);
 	if (r == 0) {
-		copy = strdup(hash_format(&im.docs.digest, text));
+		copy = strdup(hash_format(&digest, text));
 		r = copy ? 0 : fail_nomem(err);
 	}
 	import_done(&im);

@@ -59,11 +59,14 @@ struct repository {
 	struct http *http;
 	struct auth *auth;
 	atomic_size_t preferred; /* the place that answered last; asked first for blobs */
+	bool admitted;           /* told how the first request was answered */
 };
 
 /* One thing asked for. */
 struct job {
 	struct repository *repository;
+	enum http_method method;
+	bool tells;       /* events are told */
 	const char *what; /* for messages: "blob sha256:ab12..." */
 	const char *path; /* behind the repository: "blobs/sha256:..." */
 	const char *const *headers;
@@ -186,6 +189,7 @@ static int send_by(struct place *p, struct job *job, enum scheme scheme, const c
 	struct repository *repository = job->repository;
 	AUTO_STR url = STR_INIT(URL_MAX);
 	struct http_request q = {
+		.method = job->method,
 		.headers = job->headers,
 		.authorization = authorization,
 		.tls = &p->tls,
@@ -212,6 +216,32 @@ static int origin_of(struct place *p, struct job *job, enum scheme scheme, struc
 	return http_origin_parse(str_text(&url), ret, err);
 }
 
+static void tell(
+	const struct job *job, enum repository_event event, long http_status, const char *text)
+{
+	const struct repository_options *o = &job->repository->opts;
+
+	if (job->tells && o->event)
+		o->event(o->userdata, event, http_status, text);
+}
+
+/* Once for a repository: what the first answer means. */
+static void tell_admission(struct place *p, struct job *job, bool asked)
+{
+	struct repository *r = job->repository;
+	AUTO_CREDENTIALS c = { 0 };
+
+	if (!job->tells || !r->opts.event || r->admitted)
+		return;
+	r->admitted = true;
+	if (!asked) {
+		tell(job, REPOSITORY_GRANTED, 0, NULL);
+		return;
+	}
+	(void)!creds_find(&r->opts.creds, p->endpoint.registry, p->endpoint.repository, &c, NULL);
+	tell(job, REPOSITORY_AUTHENTICATING, 0, c.username);
+}
+
 /* Send; if 401 comes from the registry, answer it and send once more. */
 static int send_authorized(struct place *p, struct job *job, enum scheme scheme,
 	struct http_response *response, struct imbrex_error *err)
@@ -233,10 +263,15 @@ static int send_authorized(struct place *p, struct job *job, enum scheme scheme,
 	if (r < 0)
 		return r;
 	r = send_by(p, job, scheme, header, response, err);
+	if (r == 0 && response->status < 400)
+		tell_admission(p, job, /* asked= */ false);
 	if (r == 0 && response->status == 401 &&
 		http_origin_equal(&response->origin, &target.origin)) {
+		tell_admission(p, job, /* asked= */ true);
 		r = auth_answer(
 			repository->auth, &target, response, header, &fresh, &job->retry, err);
+		if (r == 0 && fresh)
+			tell(job, REPOSITORY_AUTHENTICATED, 0, NULL);
 		if (r == 0)
 			r = send_by(p, job, scheme, fresh, response, err);
 		else
@@ -354,13 +389,22 @@ static int all_failed(size_t n, int last, const struct str *log, struct imbrex_e
 	return next[0] ? hint(e, last, "%s", next) : last;
 }
 
+static void tell_refusal(struct place *p, struct job *job, const struct http_response *response)
+{
+	AUTO_STR url = STR_INIT(URL_MAX);
+	enum scheme scheme = str_eq(response->origin.scheme, "http") ? SCHEME_HTTP : SCHEME_HTTPS;
+
+	if (response->status >= 400 && build_url(p, job, scheme, &url) == 0)
+		tell(job, REPOSITORY_REFUSED, response->status, str_text(&url));
+}
+
 /* Places in order, the one that worked last first if `sticky`. `err` must not be NULL. */
 static int over_places(
 	struct job *job, bool sticky, struct http_response *response, struct imbrex_error *err)
 {
 	struct repository *repository = job->repository;
 	AUTO_STR log = STR_INIT(IMBREX_ERROR_MESSAGE_MAX);
-	size_t n = repository->endpoints.n, first, i, at;
+	size_t n = repository->endpoints.n, first, i, at = 0;
 	int r = 0;
 
 	first = sticky ? atomic_load(&repository->preferred) : 0;
@@ -374,6 +418,7 @@ static int over_places(
 		/* Cut when full: the message that holds it is no longer. */
 		(void)!str_printf(&log, "%s%.300s", i ? "; " : "", err->message);
 	}
+	tell_refusal(&repository->places[at], job, response);
 	return all_failed(n, r, &log, err);
 }
 
@@ -625,14 +670,54 @@ void repository_document_done(struct repository_document *d)
 	*d = (struct repository_document){ 0 };
 }
 
+/* Header lines of every request for a manifest. */
+static const char *const manifest_headers[] = {
+	"Accept: " OCI_TYPE_INDEX ", " OCI_TYPE_MANIFEST ", " OCI_TYPE_DOCKER_LIST
+	", " OCI_TYPE_DOCKER_MANIFEST,
+	NULL,
+};
+
+int repository_digest(struct repository *r, const char *name, struct hash_value *ret,
+	char **ret_media_type, struct imbrex_error *err)
+{
+	AUTO_RESPONSE response = { 0 };
+	AUTO_FREE char *what = format_text("manifest '%s'", name);
+	AUTO_FREE char *path = format_text("manifests/%s", name);
+	struct imbrex_error scratch = { 0 };
+	struct job job = {
+		.repository = r,
+		.method = HTTP_HEAD,
+		.tells = true,
+		.what = what,
+		.path = path,
+		.headers = manifest_headers,
+	};
+	const char *digest, *type;
+	char *copy;
+	int n;
+
+	if (!what || !path)
+		return fail_nomem(err);
+	n = over_places(&job, /* sticky= */ false, &response, err ? err : &scratch);
+	if (n < 0)
+		return n;
+	digest = http_header(&response, "Docker-Content-Digest", 0);
+	if (!digest)
+		return 0;
+	n = digest_parse(digest, strlen(digest), ret, err);
+	if (n < 0)
+		return wrap(err, n, "registry %s: Docker-Content-Digest", response.host);
+	type = http_header(&response, "Content-Type", 0);
+	copy = type ? bare_type(type) : NULL;
+	if (type && !copy)
+		return fail_nomem(err);
+	*ret_media_type = copy;
+	return 1;
+}
+
 int repository_manifest(struct repository *r, const char *name, const struct hash_value *want,
 	struct repository_document *ret, struct imbrex_error *err)
 {
-	static const char *const headers[] = {
-		"Accept: " OCI_TYPE_INDEX ", " OCI_TYPE_MANIFEST ", " OCI_TYPE_DOCKER_LIST
-		", " OCI_TYPE_DOCKER_MANIFEST,
-		NULL,
-	};
 	AUTO_RESPONSE response = { 0 };
 	AUTO_FREE char *what = want ? format_text("manifest %s", digest_short(want))
 				    : format_text("manifest '%s'", name);
@@ -641,9 +726,10 @@ int repository_manifest(struct repository *r, const char *name, const struct has
 	struct hash_value expect = want ? *want : (struct hash_value){ 0 };
 	struct job job = {
 		.repository = r,
+		.tells = true,
 		.what = what,
 		.path = path,
-		.headers = headers,
+		.headers = manifest_headers,
 		.check = check_manifest,
 		.userdata = want ? &expect : NULL,
 		.document_max = LIMIT_MANIFEST_BYTES,

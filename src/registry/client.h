@@ -32,6 +32,17 @@ enum tls_verify {
 /* Told before each new try: one line for people. From whichever thread tries. */
 typedef void (*repository_note_fn)(void *userdata, const char *text);
 
+/* What becomes of the first request, and of a manifest that is not to be had. */
+enum repository_event {
+	REPOSITORY_GRANTED = 1,    /* no authorization is asked for */
+	REPOSITORY_AUTHENTICATING, /* text: the user; NULL: nobody by name */
+	REPOSITORY_AUTHENTICATED,
+	REPOSITORY_REFUSED /* text: the URL; http_status: what it answered, 400 or more */
+};
+/* Of manifests only, from the thread that asks for them. */
+typedef void (*repository_event_fn)(
+	void *userdata, enum repository_event event, long http_status, const char *text);
+
 /* Zero means default; all borrowed for the life of the repository. */
 struct repository_options {
 	enum tls_verify tls_verify;
@@ -42,7 +53,8 @@ struct repository_options {
 	unsigned int backoff_max_ms; /* also what Retry-After is cut to; 0: 60 s */
 	struct http_options http;
 	repository_note_fn note;
-	void *userdata;
+	repository_event_fn event;
+	void *userdata; /* of both */
 };
 
 /* `endpoints`: at least one; taken on success. */
@@ -72,6 +84,15 @@ void repository_document_done(struct repository_document *d);
  */
 int repository_manifest(struct repository *r, const char *name, const struct hash_value *want,
 	struct repository_document *ret, struct imbrex_error *err) MUST_CHECK;
+
+/*
+ * What the registry says is the digest of a manifest or index, without fetching it.
+ *
+ * ret_media_type  free(); NULL if it does not say
+ * Returns 1; 0 if it says no digest, ret is untouched then
+ */
+int repository_digest(struct repository *r, const char *name, struct hash_value *ret,
+	char **ret_media_type, struct imbrex_error *err) MUST_CHECK;
 
 /* What the bytes of a blob are also told, in order, gaps never. May be NULL where taken. */
 struct blob_observer {

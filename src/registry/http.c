@@ -226,10 +226,24 @@ static size_t on_body(char *buf, size_t size, size_t n, void *userdata)
 	return err < 0 ? (size_t)-1 : size * n;
 }
 
+/* As OpenSSL, Go and curl(1) have it: other authorities than the system's. */
+static void setup_authorities(struct hop *hop)
+{
+	const struct curl_api *api = hop->http->api;
+	const char *file = getenv("SSL_CERT_FILE");
+	const char *dir = getenv("SSL_CERT_DIR");
+
+	if (file && *file)
+		(void)api->easy_setopt(hop->easy, CURLOPT_CAINFO, file);
+	if (dir && *dir)
+		(void)api->easy_setopt(hop->easy, CURLOPT_CAPATH, dir);
+}
+
 static void setup_tls(struct hop *hop, const struct http_tls *tls)
 {
 	const struct curl_api *api = hop->http->api;
 
+	setup_authorities(hop);
 	if (!tls)
 		return;
 	if (tls->insecure) {
@@ -341,14 +355,17 @@ static uint64_t time_left(struct hop *hop, uint64_t start_ms)
 		end = MIN(end, start_ms + o->connect_timeout_ms + o->stall_timeout_ms);
 	else if (!hop->request->body)
 		end = MIN(end, start_ms + o->document_timeout_ms);
+	if (o->transfer_timeout_ms)
+		end = MIN(end, start_ms + o->transfer_timeout_ms);
 	if (now < end)
 		return end - now;
 	if (now >= stall_end)
-		(void)fail(hop->err, IMBREX_ENET, "%s: no data for %u ms after %" PRIu64 " bytes",
-			r->host, o->stall_timeout_ms, hop->body_bytes);
+		(void)fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_TIMEOUT,
+			"%s: no data for %u ms after %" PRIu64 " bytes", r->host,
+			o->stall_timeout_ms, hop->body_bytes);
 	else
-		(void)fail(hop->err, IMBREX_ENET, "%s: answer not complete after %" PRIu64 " ms",
-			r->host, now - start_ms);
+		(void)fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_TIMEOUT,
+			"%s: answer not complete after %" PRIu64 " ms", r->host, now - start_ms);
 	(void)refuse(hop, HTTP_TROUBLE_LOST, IMBREX_ENET);
 	return 0;
 }
@@ -390,25 +407,29 @@ static int connect_failed(struct hop *hop, CURLcode code)
 	long errnum = 0;
 
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
-		return fail(hop->err, IMBREX_ENET, "%s: host name not found", host);
+		return fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_NAME,
+			"%s: host name not found", host);
 	if (code == CURLE_COULDNT_RESOLVE_PROXY)
 		return fail(hop->err, IMBREX_ENET, "%s: name of the proxy not found", host);
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		return fail(hop->err, IMBREX_ENET, "%s: no connection within %u ms", host,
-			hop->http->opts.connect_timeout_ms);
+		return fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_TIMEOUT,
+			"%s: no connection within %u ms", host, hop->http->opts.connect_timeout_ms);
 	(void)hop->http->api->easy_getinfo(hop->easy, CURLINFO_OS_ERRNO, &errnum);
 	if (errnum > 0)
-		return fail(hop->err, IMBREX_ENET, "%s: cannot connect: %s", host,
+		return fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_CONNECT,
+			"%s: cannot connect: %s", host,
 			strerrordesc_np((int)errnum) ? strerrordesc_np((int)errnum)
 						     : "unknown error");
-	return fail(hop->err, IMBREX_ENET, "%s: cannot connect: %s", host, hop->text);
+	return fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_CONNECT,
+		"%s: cannot connect: %s", host, hop->text);
 }
 
 static int certificate_refused(struct hop *hop, const char *text)
 {
 	const char *host = hop->response->host;
 	int r = refuse(hop, HTTP_TROUBLE_TLS,
-		fail(hop->err, IMBREX_ENET, "%s: TLS certificate not accepted: %s", host, text));
+		fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_CERTIFICATE,
+			"%s: TLS certificate not accepted: %s", host, text));
 
 	if (hop->http->opts.peer)
 		return r;
@@ -425,8 +446,9 @@ static int hop_result(struct hop *hop, CURLcode code)
 	case CURLE_OK:
 		if (hop->head_done)
 			return 0;
-		return refuse(
-			hop, HTTP_TROUBLE_LOST, fail(hop->err, IMBREX_ENET, "%s: no answer", host));
+		return refuse(hop, HTTP_TROUBLE_LOST,
+			fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_LOST, "%s: no answer",
+				host));
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_CONNECT:
@@ -440,7 +462,8 @@ static int hop_result(struct hop *hop, CURLcode code)
 	case CURLE_SSL_CIPHER:
 	case CURLE_SSL_ENGINE_INITFAILED:
 		return refuse(hop, HTTP_TROUBLE_TLS,
-			fail(hop->err, IMBREX_ENET, "%s: TLS failed: %s", host, text));
+			fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_TLS,
+				"%s: TLS failed: %s", host, text));
 	case CURLE_GOT_NOTHING:
 	case CURLE_PARTIAL_FILE:
 	case CURLE_RECV_ERROR:
@@ -448,8 +471,9 @@ static int hop_result(struct hop *hop, CURLcode code)
 	case CURLE_HTTP2:
 	case CURLE_HTTP2_STREAM:
 		return refuse(hop, HTTP_TROUBLE_LOST,
-			fail(hop->err, IMBREX_ENET, "%s: connection lost after %" PRIu64 " bytes",
-				host, hop->body_bytes));
+			fail_reason(hop->err, IMBREX_ENET, IMBREX_REASON_NET_LOST,
+				"%s: connection lost after %" PRIu64 " bytes", host,
+				hop->body_bytes));
 	case CURLE_OUT_OF_MEMORY: /* also what it says of one endless header line */
 		return refuse(hop, HTTP_TROUBLE_OTHER,
 			hop->head_done ? fail_nomem(hop->err)

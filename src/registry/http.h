@@ -26,6 +26,7 @@ struct http_options {
 	unsigned connect_timeout_ms;  /* 0: 30 s */
 	unsigned stall_timeout_ms;    /* without one byte, or before headers end; 0: 60 s */
 	unsigned document_timeout_ms; /* a whole response that goes into a document; 0: 180 s */
+	unsigned transfer_timeout_ms; /* a whole exchange, whatever its size; 0: none */
 	/* Every connection goes to this socket, whatever host a URL has; copied; NULL: none. */
 	const char *unix_socket;
 	const char *peer; /* what messages call the other side; copied; NULL: host and port */

@@ -137,6 +137,59 @@ static int get_manifest(struct source *base, const struct platform *want,
 		       : r;
 }
 
+/* One document: 0 and *ret if it is the manifest, else 1 and where the index points to. */
+static int digest_step(struct repository *repository, const char *name,
+	const struct hash_value *want_digest, const struct platform *want, unsigned int depth,
+	struct hash_value *ret, struct imbrex_error *err)
+{
+	AUTO_FREE char *type = NULL;
+	AUTO_DOCUMENT document = { 0 };
+	AUTO_OCI_INDEX index = { 0 };
+	const struct oci_descriptor *entry;
+	enum oci_media media;
+	int r;
+
+	r = repository_digest(repository, name, ret, &type, err);
+	if (r < 0)
+		return r;
+	if (r > 0 && type && oci_media_is_manifest(oci_media_parse(type, NULL, NULL)))
+		return 0;
+	r = repository_manifest(repository, name, want_digest, &document, err);
+	if (r == 0)
+		r = oci_document_media(document.media_type, str_text(&document.body),
+			document.body.len, &media, err);
+	if (r < 0)
+		return r;
+	*ret = document.digest;
+	if (oci_media_is_manifest(media))
+		return 0;
+	r = oci_index_parse(
+		document.media_type, str_text(&document.body), document.body.len, &index, err);
+	if (r == 0)
+		r = oci_index_select(&index, want, depth, &entry, err);
+	if (r < 0)
+		return wrap(err, r, "%s", digest_short(&document.digest));
+	*ret = entry->digest;
+	return 1;
+}
+
+static int candidate_digest(const struct candidate *c, const struct platform *want,
+	struct hash_value *ret, struct imbrex_error *err)
+{
+	struct hash_value at = c->reference.digest;
+	bool by_digest = hash_is_set(&at);
+	unsigned int depth = 0;
+	int r;
+
+	do {
+		r = digest_step(c->repository, by_digest ? digest_text(&at) : c->reference.tag,
+			by_digest ? &at : NULL, want, depth++, ret, err);
+		at = *ret;
+		by_digest = true;
+	} while (r > 0);
+	return r;
+}
+
 static int get_blob(struct source *base, const struct oci_descriptor *d, struct sink *to,
 	struct imbrex_error *err)
 {
@@ -212,6 +265,19 @@ static int add_candidate(struct docker_source *s, const struct registries *regis
 	*ref = (struct reference){ 0 };
 	s->n_candidates++;
 	return 0;
+}
+
+int docker_source_digest(struct source *base, const struct platform *want, struct hash_value *ret,
+	struct imbrex_error *err)
+{
+	struct docker_source *s = CONTAINER_OF(base, struct docker_source, base);
+	size_t i;
+	int r = IMBREX_ENOENT;
+
+	assert(base->ops == &docker_ops);
+	for (i = 0; i < s->n_candidates && r < 0; i++)
+		r = candidate_digest(&s->candidates[i], want, ret, err);
+	return r;
 }
 
 void docker_source_forget_partial(struct source *base, const struct oci_descriptor *d)

@@ -37,6 +37,13 @@ struct docker_options {
 int docker_source_open(const char *reference, const struct docker_options *opts,
 	struct source **ret, struct imbrex_error *err) MUST_CHECK;
 
+/*
+ * The digest of the manifest that manifest() would fetch, on the registry's word: an index is
+ * fetched, what it points to is only asked after. In place of manifest().
+ */
+int docker_source_digest(struct source *s, const struct platform *want, struct hash_value *ret,
+	struct imbrex_error *err) MUST_CHECK;
+
 /* The bytes of a blob proved wrong behind the sink: keep no part of it. */
 void docker_source_forget_partial(struct source *s, const struct oci_descriptor *d);
 

@@ -218,6 +218,48 @@ class Words(Case):
             want = want and want.replace("{root}", self.root).replace("{uid}", str(os.geteuid()))
             self.assertEqual(got, want, line)
 
+    DEFAULTS = {
+        "ENROOT_LIBRARY_PATH": "/usr/lib/enroot", "ENROOT_SYSCONF_PATH": "{root}/etc",
+        "ENROOT_GZIP_PROGRAM": "gzip", "ENROOT_ZSTD_OPTIONS": "-1",
+        "ENROOT_SQUASH_OPTIONS": "-comp lzo -noD -exit-on-error",
+        "ENROOT_MAX_PROCESSORS": str(len(os.sched_getaffinity(0))), "ENROOT_MAX_CONNECTIONS": "10",
+        "ENROOT_CONNECT_TIMEOUT": "30", "ENROOT_TRANSFER_TIMEOUT": "0", "ENROOT_TRANSFER_RETRIES": "0",
+        "ENROOT_LOGIN_SHELL": "true", "ENROOT_NATIVE_OVERLAYFS": "true",
+        "ENROOT_STORAGE_BACKEND": "dir", "ENROOT_TEMPLATE_WARM_SECONDS": "604800",
+        "ENROOT_TEMPLATE_PRESSURE_THRESHOLD": "80",
+        "ENROOT_RUNTIME_PATH": "/run/enroot", "ENROOT_CONFIG_PATH": "{root}/home/.config/enroot",
+        "ENROOT_CACHE_PATH": "{root}/home/.cache/enroot",
+        "ENROOT_DATA_PATH": "{root}/home/.local/share/enroot", "ENROOT_TEMP_PATH": "/tmp",
+    }
+
+    def test_defaults_are_enroots(self):
+        """All of its table; what is false is not there."""
+        paths = {f"ENROOT_{n}_PATH": "" for n in ("DATA", "CACHE", "CONFIG", "TEMP", "RUNTIME")}
+        got = self.settings(**paths, ENROOT_ALLOW_HTTP="")
+        self.assertEqual(got, {k: v.replace("{root}", self.root) for k, v in self.DEFAULTS.items()})
+        xdg = {f"XDG_{n}_HOME": f"{self.root}/x{n}" for n in ("CONFIG", "CACHE", "DATA")}
+        got = self.settings(**paths, **xdg, XDG_RUNTIME_DIR=self.root + "/run", TMPDIR="/var/tmp")
+        self.assertEqual([got[f"ENROOT_{n}_PATH"] for n in ("CONFIG", "CACHE", "DATA", "RUNTIME", "TEMP")],
+                         [f"{self.root}/xCONFIG/enroot", f"{self.root}/xCACHE/enroot",
+                          f"{self.root}/xDATA/enroot", f"{self.root}/run/enroot", "/var/tmp"])
+
+    def test_force_override_is_force_everywhere_but_for_import(self):
+        env = {"ENROOT_FORCE_OVERRIDE": "y"}
+        self.check(["import", "-o", "there", "docker://x"], 1, "",
+                   "[ERROR] File already exists: {root}/work/there\n", env=env)
+        self.good("export", "-o", "there", "box", env=env)
+        self.good("create", "-n", "box", "there", env=env)
+        self.good("remove", "box", env=env)
+        self.check(["list"], 0, "")
+
+    def test_names_of_containers_follow_from_files(self):
+        self.good("export", "-o", "there", "-f", "box")
+        for file, name in (("a.sqsh", "a"), ("b.squashfs", "b.squashfs"), ("c", "c"), ("d.sqsh.sqsh", "d.sqsh"),
+                           ("e.zfs.sqsh", "e.zfs")):
+            shutil.copy(self.path("work", "there"), self.path("work", file))
+            self.good("create", file)
+            self.assertTrue(os.path.isdir(self.path("data", name)), file)
+
     def test_what_a_shell_would_execute_is_refused(self):
         for value in self.REFUSED:
             self.configure(f"\nENROOT_A {value}\n")
@@ -235,6 +277,8 @@ class Words(Case):
         self.assertEqual([got.get("ENROOT_" + x) for x in "ABCD"], ["1", "2", "3", None])
         self.assertNotIn("ENROOT_MOUNT_HOME", got)
         self.assertEqual(self.settings(ENROOT_A="")["ENROOT_A"], "1")
+        # Hooks may lie elsewhere; the file does not.
+        self.assertEqual(self.settings(ENROOT_SYSCONF_PATH="/else")["ENROOT_SYSCONF_PATH"], "/else")
         self.assertEqual(self.settings(ENROOT_A="env")["ENROOT_A"], "env")
         self.assertEqual(got["ENROOT_SQUASH_OPTIONS"], "-comp lzo -noD -exit-on-error")
         self.assertEqual(got["ENROOT_NATIVE_OVERLAYFS"], "true")
@@ -336,7 +380,7 @@ class Images(Case):
     def test_import_makes_an_image_that_unsquashfs_reads(self):
         r = self.good("import", self.uri)
         self.assertEqual((r.out, r.err.splitlines()), ("", [
-            "[INFO] Querying registry for permission grant",
+            "[INFO] Querying registry for permission grant", "[INFO] Permission granted",
             "[INFO] Fetching image manifest list", "[INFO] Fetching image manifest",
             "[INFO] Downloading 3 missing layers...", "[INFO] Extracting image layers...",
             "[INFO] Converting whiteouts...", "[INFO] Creating squashfs filesystem..."]))
@@ -478,7 +522,7 @@ class Images(Case):
 
     def test_digest(self):
         self.check(["digest", self.uri], 0, self.digest + "\n",
-                   "[INFO] Querying registry for permission grant\n")
+                   "[INFO] Querying registry for permission grant\n[INFO] Permission granted\n")
         r = self.good("import", "-o", "d.sqsh", f"{self.uri}@{self.digest}")
         self.assertIn("Downloading 3 missing layers", r.err)
         self.good("load", f"docker://{self.registry.host}/team/app@{self.digest}")
@@ -490,7 +534,8 @@ class Images(Case):
                      ["digest", f"docker://{self.registry.host}/team/none"]):
             r = self.enroot(*args)
             self.assertEqual((r.status, r.out), (1, ""), r)
-            self.assertRegex(r.err, r"(?m)^\[ERROR\] .*not found")
+            self.assertRegex(r.err, r"(?m)^\[ERROR\] URL http://\S+/v2/team/none/manifests/latest returned "
+                             r"error code: 404 Not Found$")
         self.assertEqual(os.listdir(self.work), [])
         self.check(["list"], 0, "")
 
@@ -504,7 +549,7 @@ class Images(Case):
         with open(self.path("conf", ".credentials"), "w", encoding="ascii") as f:
             f.write("machine other login x password y\nmachine 127.0.0.1 login me password $S\n")
         r = self.good("import", self.uri, env={"S": "secret"})
-        self.assertIn("[INFO] Authenticating with user: me\n", r.err)
+        self.assertIn("[INFO] Permission granted\n", r.err)
         r = self.enroot("import", "-o", "2", f"docker://you@{self.registry.host}/team/app:1")
         self.assertEqual(r.status, 1)
         self.assertIn("[ERROR] No password for user you at ", r.err)
@@ -700,7 +745,7 @@ class Store:
 
     def test_import_writes_a_pointer_and_create_uses_it(self):
         r = self.good("import", self.uri)
-        self.assertIn("[INFO] Downloading missing layers...\n", r.err)
+        self.assertIn("[INFO] Downloading 3 missing layers...\n", r.err)
         with open(self.path("work", "team+app+1.sqsh"), encoding="ascii") as f:
             lines = f.read().splitlines()
         self.assertEqual(lines[:5], [

@@ -61,7 +61,7 @@ static int import_squashfs(struct enroot *e, const struct enroot_uri *u, const c
 	/* File systems may keep a coarser time. */
 	start_sec = start.tv_sec - 1;
 	if (imbrex_rootfs_import(source.text, dir, &source.opts, &facts, &err) < 0)
-		return enroot_fail(&err);
+		return enroot_source_fail(&source, &err);
 	{
 		struct imbrex_squashfs_opts opts = {
 			.made_after = &start_sec,
@@ -139,7 +139,7 @@ static int load_dir(struct enroot *e, const struct enroot_uri *u, const char *na
 	source.opts.strip_setid = true;
 	source.loading = true;
 	if (imbrex_rootfs_import(source.text, path, &source.opts, NULL, &err) < 0)
-		return enroot_fail(&err);
+		return enroot_source_fail(&source, &err);
 	return EXIT_SUCCESS;
 }
 
@@ -184,10 +184,8 @@ static int run_digest(struct enroot *e)
 		status = enroot_source_init(e, &u, e->operands[0], &source);
 	if (status != 0)
 		return status;
-	source.opts.step = NULL;
-	enroot_info("Querying registry for permission grant");
 	if (imbrex_rootfs_digest(source.text, &source.opts, &digest, &err) < 0)
-		return enroot_fail(&err);
+		return enroot_source_fail(&source, &err);
 	(void)puts(digest);
 	return EXIT_SUCCESS;
 }

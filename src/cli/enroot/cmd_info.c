@@ -32,7 +32,7 @@ static int run_info(struct enroot *e)
 		qsort(names.items, names.n, sizeof(names.items[0]), by_bytes);
 	(void)printf("Enroot version: " ENROOT_VERSION "\nConfig file: %s/enroot.conf\n\n"
 		     "Environment variables:\n",
-		getenv("ENROOT_SYSCONF_PATH"));
+		enroot_conf_dir());
 	for (i = 0; i < names.n; i++)
 		(void)printf("  %s\n", names.items[i]);
 	return EXIT_SUCCESS;

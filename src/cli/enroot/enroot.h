@@ -72,6 +72,8 @@ int enroot_fail(const struct imbrex_error *err);
 
 /* ---- settings ---------------------------------------------------------------------------- */
 
+/* Where enroot.conf is looked for. */
+const char *enroot_conf_dir(void);
 /* Configuration files and defaults into the environment. Returns an exit status. */
 int enroot_settings_load(void);
 /* A setting; NULL if it is unset or empty. */
@@ -171,10 +173,13 @@ struct enroot_source {
 	char platform[48];
 	const char *arch; /* debian name */
 	bool loading;     /* say that a container is made */
+	bool refused;     /* a registry's answer was told as an error */
 };
 int enroot_source_init(
 	struct enroot *e, const struct enroot_uri *u, const char *typed, struct enroot_source *ret);
 void enroot_source_done(struct enroot_source *s);
+/* As enroot_fail(), for what comes from a source: returns curl's exit status if it has one. */
+int enroot_source_fail(const struct enroot_source *s, const struct imbrex_error *err);
 /* Become who can read the source. 0, or an exit status. */
 int enroot_reach(struct enroot *e, const struct enroot_uri *u);
 #define AUTO_SOURCE_ENROOT __attribute__((cleanup(enroot_source_done))) struct enroot_source

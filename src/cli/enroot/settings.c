@@ -300,14 +300,20 @@ static int make_places(void)
 	return 0;
 }
 
-int enroot_settings_load(void)
+const char *enroot_conf_dir(void)
 {
 	const char *dir = enroot_setting("IMBREX_ENROOT_CONF_DIR");
+
+	return dir ? dir : CONF_DIR_DEFAULT;
+}
+
+int enroot_settings_load(void)
+{
+	const char *dir = enroot_conf_dir();
 	AUTO_FREE char *file = NULL;
 	AUTO_FREE char *folder = NULL;
 	int status;
 
-	dir = dir ? dir : CONF_DIR_DEFAULT;
 	file = format_text("%s/enroot.conf", dir);
 	folder = format_text("%s/enroot.conf.d", dir);
 	if (!file || !folder)

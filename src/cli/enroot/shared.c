@@ -9,6 +9,10 @@
 
 #include "cli/enroot/enroot.h"
 
+#define CONNECTIONS_DEFAULT 10
+/* Of one image: more would only wait for one another. */
+#define CONNECTIONS_MAX 128
+
 int enroot_realpath(const char *path, char **ret)
 {
 	const char *slash = strrchr(path, '/');
@@ -39,38 +43,76 @@ int enroot_container_path(const char *name, char **ret)
 
 /* ---- sources --------------------------------------------------------------------------- */
 
+/* As enroot says it: "URL U returned error code: 404 Not Found". */
+static void print_refusal(size_t status, const char *url)
+{
+	static const char *const texts_400[] = { "Bad Request", "Unauthorized", "Payment Required",
+		"Forbidden", "Not Found", "Method Not Allowed", "Not Acceptable",
+		"Proxy Authentication Required", "Request Timeout", "Conflict", "Gone",
+		"Length Required", "Precondition Failed", "Payload Too Large", "URI Too Long",
+		"Unsupported Media Type", "Range Not Satisfiable", "Expectation Failed" };
+	static const char *const texts_500[] = { "Internal Server Error", "Not Implemented",
+		"Bad Gateway", "Service Unavailable", "Gateway Timeout" };
+	const char *text = "";
+
+	if (status >= 400 && status - 400 < ARRAY_LEN(texts_400))
+		text = texts_400[status - 400];
+	if (status >= 500 && status - 500 < ARRAY_LEN(texts_500))
+		text = texts_500[status - 500];
+	(void)enroot_error("URL %s returned error code: %zu %s", url, status, text);
+}
+
+static void print_unpacking(const struct enroot_source *s, bool registry)
+{
+	enroot_info("%s", registry ? "Extracting image layers..." : "Extracting image content...");
+	if (registry)
+		enroot_info("Converting whiteouts...");
+	if (s->loading)
+		enroot_info("Loading container root filesystem...");
+}
+
 static void on_step(void *userdata, enum imbrex_rootfs_step step, size_t n, const char *text)
 {
-	const struct enroot_source *s = userdata;
+	struct enroot_source *s = userdata;
 	bool registry = str_after(s->text, "docker://") != NULL;
 
 	switch (step) {
 	case IMBREX_ROOTFS_QUERY:
-		if (!registry) {
-			enroot_info("Fetching image");
+		enroot_info("%s",
+			registry ? "Querying registry for permission grant" : "Fetching image");
+		return;
+	case IMBREX_ROOTFS_GRANTED:
+		enroot_info("Permission granted");
+		return;
+	case IMBREX_ROOTFS_AUTH:
+		enroot_info("Authenticating with user: %s", text ? text : "<anonymous>");
+		return;
+	case IMBREX_ROOTFS_AUTH_DONE:
+		enroot_info("Authentication succeeded");
+		return;
+	case IMBREX_ROOTFS_REFUSED:
+		s->refused = true;
+		print_refusal(n, text);
+		return;
+	case IMBREX_ROOTFS_MANIFEST:
+		if (!registry)
 			return;
-		}
-		enroot_info("Querying registry for permission grant");
-		if (s->user)
-			enroot_info("Authenticating with user: %s", s->user);
 		enroot_info("Fetching image manifest list");
 		enroot_info("Fetching image manifest");
 		return;
-	case IMBREX_ROOTFS_MANIFEST:
-		return;
 	case IMBREX_ROOTFS_DOWNLOAD:
+		if (!registry)
+			return;
 		if (n)
 			enroot_info("Downloading %zu missing layers...", n);
 		else
 			enroot_info("Found all layers in cache");
 		return;
 	case IMBREX_ROOTFS_UNPACK:
-		enroot_info("%s",
-			registry ? "Extracting image layers..." : "Extracting image content...");
-		if (registry)
-			enroot_info("Converting whiteouts...");
-		if (s->loading)
-			enroot_info("Loading container root filesystem...");
+		print_unpacking(s, registry);
+		return;
+	case IMBREX_ROOTFS_PACK:
+		enroot_info("Creating squashfs filesystem...");
 		return;
 	case IMBREX_ROOTFS_OTHER_ARCH:
 		enroot_warn("Image architecture doesn't match the requested one: %s != %s", text,
@@ -79,12 +121,57 @@ static void on_step(void *userdata, enum imbrex_rootfs_step step, size_t n, cons
 	}
 }
 
+/* What curl exits with, as enroot does where nothing else is said. */
+static int network_status(const struct imbrex_error *err)
+{
+	switch (err->reason) {
+	case IMBREX_REASON_NET_NAME:
+		return 6;
+	case IMBREX_REASON_NET_CONNECT:
+		return 7;
+	case IMBREX_REASON_NET_TIMEOUT:
+		return 28;
+	case IMBREX_REASON_NET_TLS:
+		return 35;
+	case IMBREX_REASON_NET_LOST:
+		return 56;
+	case IMBREX_REASON_NET_CERTIFICATE:
+		return 60;
+	default:
+		return EXIT_FAILURE;
+	}
+}
+
+int enroot_source_fail(const struct enroot_source *s, const struct imbrex_error *err)
+{
+	/* Engines are asked by other programs there. */
+	int status = str_after(s->text, "docker://") ? network_status(err) : EXIT_FAILURE;
+
+	if (!s->refused) {
+		(void)enroot_fail(err);
+		return status;
+	}
+	/* The error is told already, in few words. */
+	enroot_info("%s", err->message);
+	if (err->hint[0])
+		enroot_info("%s", err->hint);
+	return EXIT_FAILURE;
+}
+
 static int cache_level(void)
 {
 	const char *text = enroot_setting("ENROOT_ZSTD_OPTIONS");
 	unsigned int level = text && *text == '-' ? (unsigned int)strtoul(text + 1, NULL, 10) : 0;
 
 	return level >= 1 && level <= 19 ? (int)level : 1;
+}
+
+/* 0 is said to be as many as there are. */
+static unsigned int connections(void)
+{
+	unsigned int n = enroot_number("ENROOT_MAX_CONNECTIONS", CONNECTIONS_DEFAULT);
+
+	return n && n < CONNECTIONS_MAX ? n : CONNECTIONS_MAX;
 }
 
 int enroot_source_init(
@@ -111,8 +198,10 @@ int enroot_source_init(
 		.tls_verify = enroot_setting("ENROOT_ALLOW_HTTP") ? -1 : 0,
 		.username = ret->user,
 		.password = ret->password,
-		.connections = enroot_number("ENROOT_MAX_CONNECTIONS", 10),
+		.connections = connections(),
 		.tries = enroot_number("ENROOT_TRANSFER_RETRIES", 0) + 1,
+		.connect_timeout_sec = enroot_number("ENROOT_CONNECT_TIMEOUT", 30),
+		.transfer_timeout_sec = enroot_number("ENROOT_TRANSFER_TIMEOUT", 0),
 		.cache_dir = getenv("ENROOT_CACHE_PATH"),
 		.cache_level = cache_level(),
 		.provenance = ret->provenance,

@@ -19,32 +19,20 @@
 
 /* ---- images ---------------------------------------------------------------------------- */
 
-struct pull_watch {
-	bool told;
-};
-
-static void on_progress(void *userdata, const struct imbrex_progress *event)
-{
-	struct pull_watch *w = userdata;
-
-	if (event->kind == IMBREX_PROGRESS_START && !w->told) {
-		w->told = true;
-		enroot_info("Downloading missing layers...");
-	}
-}
-
 /* ret_id: the image's, free(). */
 static int pull(struct imbrex_store *s, struct enroot_source *source, char **ret_id)
 {
 	AUTO_FREE char *creds = NULL;
-	struct pull_watch watch = { 0 };
 	struct imbrex_error err = { 0 };
 	struct imbrex_pull_opts opts = {
 		.platform = source->platform,
 		.tls_verify = source->opts.tls_verify,
 		.jobs = source->opts.connections,
-		.progress = on_progress,
-		.progress_userdata = &watch,
+		.tries = source->opts.tries,
+		.connect_timeout_sec = source->opts.connect_timeout_sec,
+		.transfer_timeout_sec = source->opts.transfer_timeout_sec,
+		.step = source->opts.step,
+		.step_userdata = source->opts.userdata,
 	};
 	int r;
 
@@ -54,15 +42,10 @@ static int pull(struct imbrex_store *s, struct enroot_source *source, char **ret
 			return enroot_error("out of memory");
 		opts.creds = creds;
 	}
-	source->opts.step(source->opts.userdata, IMBREX_ROOTFS_QUERY, 0, NULL);
 	r = imbrex_pull(s, source->text, &opts, ret_id, &err);
 	if (creds)
 		explicit_bzero(creds, strlen(creds));
-	if (r < 0)
-		return enroot_fail(&err);
-	if (!watch.told)
-		enroot_info("Found all layers in cache");
-	return 0;
+	return r < 0 ? enroot_source_fail(source, &err) : 0;
 }
 
 static int write_pointer(
