@@ -464,7 +464,23 @@ static int partial_blobs(struct garbage *g, struct imbrex_error *err)
 	return r;
 }
 
-/* 1: its owner is dead; 0: lives, or is about to; negative with `why`. */
+/* Whoever makes a pair makes the lock, then takes it: for so long it is nobody's. */
+#define LOCK_AGE_SEC 60
+
+/* What is left of a pair that nobody has locked. */
+static bool is_left(int dirfd, const char *id, int lock_fd)
+{
+	AUTO_FREE char *dir = format_text(TEMP_PREFIX "%s", id);
+	struct stat st;
+
+	if (dir && fstatat(dirfd, dir, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	return lock_fd >= 0 && fstat(lock_fd, &st) == 0 && st.st_nlink > 0 &&
+	       is_older(&st.st_mtim, LOCK_AGE_SEC);
+}
+
+/* 1: its owner is dead; 0: lives, or is about to, or was done since its name was read; negative
+ * with `why`. */
 static int is_dead(int dirfd, const char *id, struct imbrex_error *why)
 {
 	AUTO_FREE char *lock = format_text(LOCK_PREFIX "%s", id);
@@ -474,12 +490,13 @@ static int is_dead(int dirfd, const char *id, struct imbrex_error *why)
 	if (!lock)
 		return fail_nomem(why);
 	fd = openat(dirfd, lock, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 1 : fail_errno(why, "open lock file '%s'", lock);
-	r = fd_lock(fd, LOCK_EXCLUSIVE, /* wait= */ false);
+	if (fd < 0 && errno != ENOENT)
+		return fail_errno(why, "open lock file '%s'", lock);
+	r = fd < 0 ? 0 : fd_lock(fd, LOCK_EXCLUSIVE, /* wait= */ false);
 	if (r == -EAGAIN)
 		return 0;
-	return r < 0 ? fail_code(why, r, "lock '%s'", lock) : 1;
+	/* The directory goes before the lock does. */
+	return r < 0 ? fail_code(why, r, "lock '%s'", lock) : is_left(dirfd, id, fd);
 }
 
 /* Removed under the lock that its owner would hold. */

@@ -650,7 +650,9 @@ def temporary_directories(s):
     for root in ("D-layers/tmp", DRIVER + "/tempdirs"):
         os.makedirs(s.path(root + "/temp-dir-1/0-addition"))
         s.write(root + "/lock-1", "")
+        # A lock alone may be one that somebody is about to take, but not for hours.
         s.write(root + "/lock-2", "")
+        os.utime(s.path(root + "/lock-2"), (10**9, 10**9))
 
 
 @case(("leftover", "its owner died"), drivers=OVERLAY)

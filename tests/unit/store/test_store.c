@@ -683,6 +683,44 @@ static void layers_that_nothing_needs_are_garbage_after_a_day(void **state)
 	}
 }
 
+/* What garbage says of a temporary directory that is or was: `lock` old, new or none. */
+static size_t n_dead_pairs(struct fixture *f, bool dir, bool lock, bool old)
+{
+	static const struct timespec times[2] = { { .tv_sec = 1000000000 },
+		{ .tv_sec = 1000000000 } };
+	AUTO_FREE char *lock_path = format_text("%s/vfs-layers/tmp/lock-7", f->graphroot);
+	AUTO_FREE char *dir_path = format_text("%s/vfs-layers/tmp/temp-dir-7", f->graphroot);
+	struct imbrex_error err = { 0 };
+	char **lines;
+	size_t n = 0;
+
+	if (lock)
+		put_text(f, "root/vfs-layers/tmp/lock-7", "");
+	if (lock && old)
+		assert_int_equal(utimensat(AT_FDCWD, lock_path, times, 0), 0);
+	if (dir)
+		assert_int_equal(mkdir(dir_path, 0700), 0);
+	ok(imbrex_gc(f->s, true, &lines, &err), &err);
+	while (lines[n])
+		n++;
+	imbrex_strings_free(lines);
+	(void)unlink(lock_path);
+	(void)rmdir(dir_path);
+	return n;
+}
+
+static void a_pair_that_comes_or_goes_is_no_garbage(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_FREE char *root = format_text("%s/vfs-layers/tmp", f->graphroot);
+
+	assert_true(mkdir(root, 0700) == 0 || errno == EEXIST);
+	assert_int_equal(n_dead_pairs(f, /* dir= */ false, /* lock= */ true, /* old= */ false), 0);
+	assert_int_equal(n_dead_pairs(f, /* dir= */ false, /* lock= */ true, /* old= */ true), 1);
+	assert_int_equal(n_dead_pairs(f, /* dir= */ true, /* lock= */ true, /* old= */ false), 1);
+	assert_int_equal(n_dead_pairs(f, /* dir= */ true, /* lock= */ false, /* old= */ false), 1);
+}
+
 /* Files cannot grow beyond 64 bytes, which is what a change stamp has: no table can be written. */
 static void fill_disk(bool full)
 {
@@ -758,6 +796,7 @@ int main(void)
 		store_test(nothing_of_an_aborted_transaction_is_left),
 		store_test(a_record_marked_incomplete_is_removed_by_the_next_writer),
 		store_test(layers_that_nothing_needs_are_garbage_after_a_day),
+		store_test(a_pair_that_comes_or_goes_is_no_garbage),
 		store_test(a_removal_that_cannot_be_recorded_takes_nothing_away),
 	};
 
