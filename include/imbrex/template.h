@@ -60,6 +60,24 @@ IMBREX_API void imbrex_templates_close(struct imbrex_templates *t);
 IMBREX_API int imbrex_template_find(struct imbrex_templates *t, const char *key,
 	struct imbrex_error *err) __attribute__((warn_unused_result));
 
+struct imbrex_template_facts {
+	char *key;
+	char *manifest_digest; /* "sha256:…"; "" if the source has none of its own */
+	bool reused;           /* it was here, and nothing was transferred */
+};
+IMBREX_API void imbrex_template_facts_done(struct imbrex_template_facts *f);
+/*
+ * The template of an image of any source that imbrex_pull() takes, as imbrex_rootfs_import() makes
+ * a directory of it. Nothing but documents is transferred if there is one already.
+ *
+ * expect  key that the image must have, before anything is transferred; NULL: any
+ * Errors  those of imbrex_rootfs_import(); EDIGEST if the image is another one than expected
+ *         (ret->key then says which); ENOSPC, after all that was unused has been evicted
+ */
+IMBREX_API int imbrex_template_import(struct imbrex_templates *t, const char *source,
+	const struct imbrex_rootfs_opts *opts, const char *expect,
+	struct imbrex_template_facts *ret, struct imbrex_error *err)
+	__attribute__((warn_unused_result));
 /* The template of a squashfs file. ret_key: free(). */
 IMBREX_API int imbrex_template_import_squashfs(struct imbrex_templates *t, const char *file,
 	unsigned int processors, char **ret_key, struct imbrex_error *err)

@@ -20,12 +20,10 @@
 #include "base/str.h"
 #include "driver/apply.h"
 #include "format/tar/reader.h"
+#include "image/import.h"
 #include "image/newdir.h"
-#include "image/open.h"
 #include "image/runfiles.h"
 #include "image/tidy.h"
-#include "imbrex/rootfs.h"
-#include "oci/config.h"
 #include "oci/digest.h"
 #include "os/atomic.h"
 #include "os/beneath.h"
@@ -46,19 +44,7 @@
 #define CACHE_FILE_MODE     0640
 #define QUEUE_BLOCKS        4
 
-struct import {
-	const struct imbrex_rootfs_opts *opts;
-	struct source *source;
-	struct source_manifest docs;
-	struct oci_manifest manifest;
-	struct str config_text;
-	struct oci_config config;
-	int cache; /* owned; -EBADF: none */
-	size_t *missing;
-	size_t n_missing;
-};
-
-static void import_done(struct import *im)
+void import_done(struct import *im)
 {
 	source_free(im->source);
 	source_manifest_done(&im->docs);
@@ -69,7 +55,7 @@ static void import_done(struct import *im)
 	im->cache = close_fd(im->cache);
 }
 
-static void tell(const struct import *im, enum imbrex_rootfs_step step, size_t n, const char *text)
+void import_tell(const struct import *im, enum imbrex_rootfs_step step, size_t n, const char *text)
 {
 	if (im->opts->step)
 		im->opts->step(im->opts->userdata, step, n, text);
@@ -78,23 +64,22 @@ static void tell(const struct import *im, enum imbrex_rootfs_step step, size_t n
 static void note_event(
 	void *userdata, enum repository_event event, long http_status, const char *text)
 {
-	tell(userdata, step_of_event(event), (size_t)http_status, text);
+	import_tell(userdata, step_of_event(event), (size_t)http_status, text);
 }
 
 /* ---- documents ------------------------------------------------------------------------- */
 
-static int open_source(
-	struct import *im, const char *text, bool *ret_docker, struct imbrex_error *err)
+int import_open(struct import *im, const char *text, struct imbrex_error *err)
 {
 	const struct imbrex_rootfs_opts *o = im->opts;
-	struct source_opts so = { 0 };
+	struct source_opts so = { .events = im->events };
 	AUTO_LOCATOR where = { 0 };
 	int r;
 
 	r = locator_parse(text, &where, err);
 	if (r < 0)
 		return r;
-	*ret_docker = where.kind == LOCATOR_DOCKER;
+	im->is_docker = where.kind == LOCATOR_DOCKER;
 	so.docker.repository.tls_verify = o->tls_verify > 0   ? TLS_VERIFY_ON
 					  : o->tls_verify < 0 ? TLS_VERIFY_OFF
 							      : TLS_VERIFY_DEFAULT;
@@ -107,7 +92,7 @@ static int open_source(
 	so.docker.repository.userdata = im;
 	so.docker.repository.creds.username = o->username;
 	so.docker.repository.creds.password = o->password;
-	tell(im, IMBREX_ROOTFS_QUERY, 0, NULL);
+	import_tell(im, IMBREX_ROOTFS_QUERY, 0, NULL);
 	return image_source_open(&where, &so, /* to= */ NULL, &im->source, err);
 }
 
@@ -150,7 +135,18 @@ static int fetch_config(struct import *im, struct imbrex_error *err)
 	return r < 0 ? wrap(err, r, "image configuration %s", digest_short(&d->digest)) : 0;
 }
 
-static int fetch_documents(struct import *im, struct imbrex_error *err)
+static void check_platform(const struct import *im)
+{
+	const char *is = im->config.platform.architecture;
+	struct platform want;
+
+	if (!im->opts->platform || !*is || platform_parse(im->opts->platform, &want, NULL) < 0 ||
+		str_eq(want.architecture, is))
+		return;
+	import_tell(im, IMBREX_ROOTFS_OTHER_ARCH, 0, is);
+}
+
+int import_documents(struct import *im, struct imbrex_error *err)
 {
 	int r;
 
@@ -165,18 +161,11 @@ static int fetch_documents(struct import *im, struct imbrex_error *err)
 			str_text(&im->config_text), im->config_text.len, &im->config, err);
 	if (r == 0)
 		r = oci_config_check_layers(&im->config, im->manifest.n_layers, err);
-	return r;
-}
-
-static void check_platform(const struct import *im)
-{
-	const char *is = im->config.platform.architecture;
-	struct platform want;
-
-	if (!im->opts->platform || !*is || platform_parse(im->opts->platform, &want, NULL) < 0 ||
-		str_eq(want.architecture, is))
-		return;
-	tell(im, IMBREX_ROOTFS_OTHER_ARCH, 0, is);
+	if (r < 0)
+		return r;
+	import_tell(im, IMBREX_ROOTFS_MANIFEST, im->manifest.n_layers, NULL);
+	check_platform(im);
+	return 0;
 }
 
 /* ---- chains, from their end to their beginning ------------------------------------------ */
@@ -214,9 +203,10 @@ static int before_queue(struct sink **chain, struct imbrex_error *err)
 }
 
 /* What every layer passes, compressed or not, before `*chain`. */
-static int before_layer(struct import *im, size_t i, struct sink **chain, struct imbrex_error *err)
+static int before_layer(
+	const struct hash_value *diff_id, struct sink **chain, struct imbrex_error *err)
 {
-	int r = before_digest(chain, &im->config.diff_ids[i], err);
+	int r = before_digest(chain, diff_id, err);
 
 	if (r == 0)
 		r = before_queue(chain, err);
@@ -245,7 +235,7 @@ static int find_missing(struct import *im, struct imbrex_error *err)
 	im->missing = calloc(im->manifest.n_layers + 1, sizeof(*im->missing));
 	if (!im->missing)
 		return fail_nomem(err);
-	for (i = 0; i < im->manifest.n_layers; i++) {
+	for (i = im->first; i < im->manifest.n_layers; i++) {
 		const struct hash_value *digest = &im->manifest.layers[i].digest;
 		char hex[HASH_HEX_MAX];
 
@@ -289,7 +279,7 @@ static int cache_layer(void *ctx, size_t index, struct imbrex_error *err)
 	if (r < 0)
 		return r;
 	chain = packed;
-	r = before_layer(im, i, &chain, err);
+	r = before_layer(&im->config.diff_ids[i], &chain, err);
 	if (r == 0)
 		r = before_blob(d, &chain, err);
 	if (r == 0)
@@ -299,17 +289,30 @@ static int cache_layer(void *ctx, size_t index, struct imbrex_error *err)
 	return r < 0 ? wrap(err, r, "layer %s", digest_short(&d->digest)) : 0;
 }
 
-static int fill_cache(struct import *im, struct imbrex_error *err)
+static int open_cache(struct import *im, struct imbrex_error *err)
 {
-	size_t jobs = im->opts->connections ? im->opts->connections : CONNECTIONS_DEFAULT;
 	int r;
 
-	if (im->cache < 0)
+	if (!im->opts->cache_dir)
 		return 0;
+	r = mkdirs_at(AT_FDCWD, im->opts->cache_dir, 0700, err);
+	if (r < 0)
+		return r;
+	im->cache = open_root_dir_at(AT_FDCWD, im->opts->cache_dir, err);
+	return im->cache < 0 ? im->cache : 0;
+}
+
+int import_cache(struct import *im, struct imbrex_error *err)
+{
+	size_t jobs = im->opts->connections ? im->opts->connections : CONNECTIONS_DEFAULT;
+	int r = im->is_docker ? open_cache(im, err) : 0;
+
+	if (r < 0 || im->cache < 0)
+		return r;
 	r = find_missing(im, err);
 	if (r < 0)
 		return r;
-	tell(im, IMBREX_ROOTFS_DOWNLOAD, im->n_missing, NULL);
+	import_tell(im, IMBREX_ROOTFS_DOWNLOAD, im->n_missing, NULL);
 	return pool_run(im->n_missing, jobs, cache_layer, im, err);
 }
 
@@ -323,15 +326,16 @@ static bool is_unprivileged(void)
 	return who.rootless;
 }
 
-static int open_entries(
-	struct import *im, int dirfd, size_t i, struct entry_sink **ret, struct imbrex_error *err)
+/* content: where the layer's files may lie already; NULL: nowhere */
+static int open_entries(const struct import *im, int dirfd, const struct apply_content *content,
+	struct entry_sink **ret, struct imbrex_error *err)
 {
 	const struct apply_opts apply_opts = {
 		.whiteouts = APPLY_REMOVE,
 		.apply_root = true,
 		.in_userns = is_unprivileged(),
 		.ignore_chown_errors = true,
-		.content = storage_source_content(im->source, i),
+		.content = content,
 	};
 	const struct tidy_opts tidy_opts = {
 		.uid = geteuid(),
@@ -376,20 +380,39 @@ static int from_cache(struct import *im, size_t i, struct sink *chain, struct im
 	return r;
 }
 
-static int apply_layer(struct import *im, int dirfd, size_t i, struct imbrex_error *err)
+static int open_layer(const struct import *im, int dirfd, const struct hash_value *diff_id,
+	const struct apply_content *content, struct sink **ret, struct imbrex_error *err)
 {
-	const struct oci_descriptor *d = &im->manifest.layers[i];
 	AUTO_ENTRY_SINK struct entry_sink *entries = NULL;
 	AUTO_SINK struct sink *chain = NULL;
 	int r;
 
-	r = open_entries(im, dirfd, i, &entries, err);
+	r = open_entries(im, dirfd, content, &entries, err);
 	if (r == 0)
 		r = tar_reader_new(entries, NULL, &chain, err);
 	if (r < 0)
 		return r;
 	entries = NULL;
-	r = before_layer(im, i, &chain, err);
+	r = before_layer(diff_id, &chain, err);
+	if (r == 0)
+		*ret = take_ptr(chain);
+	return r;
+}
+
+int import_layer_sink(const struct import *im, int dirfd, const struct hash_value *diff_id,
+	struct sink **ret, struct imbrex_error *err)
+{
+	return open_layer(im, dirfd, diff_id, /* content= */ NULL, ret, err);
+}
+
+int import_layer(struct import *im, int dirfd, size_t i, struct imbrex_error *err)
+{
+	const struct oci_descriptor *d = &im->manifest.layers[i];
+	AUTO_SINK struct sink *chain = NULL;
+	int r;
+
+	r = open_layer(im, dirfd, &im->config.diff_ids[i], storage_source_content(im->source, i),
+		&chain, err);
 	if (r == 0 && im->cache >= 0)
 		return from_cache(im, i, chain, err);
 	/* What comes unpacked is not what the digest of the blob is of. */
@@ -403,9 +426,9 @@ static int apply_layers(struct import *im, int dirfd, struct imbrex_error *err)
 	size_t i;
 	int r;
 
-	tell(im, IMBREX_ROOTFS_UNPACK, im->manifest.n_layers, NULL);
+	import_tell(im, IMBREX_ROOTFS_UNPACK, im->manifest.n_layers, NULL);
 	for (i = 0; i < im->manifest.n_layers; i++) {
-		r = apply_layer(im, dirfd, i, err);
+		r = import_layer(im, dirfd, i, err);
 		if (r < 0)
 			return wrap(
 				err, r, "layer %s", digest_short(&im->manifest.layers[i].digest));
@@ -503,20 +526,14 @@ static int64_t parse_time(const char *text)
 	return sec > 0 && sec <= UINT32_MAX ? sec : 0;
 }
 
-/* ---- the calls ------------------------------------------------------------------------- */
-
-static int open_cache(struct import *im, struct imbrex_error *err)
+int import_configure(const struct import *im, int dirfd, struct imbrex_error *err)
 {
-	int r;
-
-	if (!im->opts->cache_dir)
-		return 0;
-	r = mkdirs_at(AT_FDCWD, im->opts->cache_dir, 0700, err);
-	if (r < 0)
-		return r;
-	im->cache = open_root_dir_at(AT_FDCWD, im->opts->cache_dir, err);
-	return im->cache < 0 ? im->cache : 0;
+	return im->opts->provenance ? configure(dirfd, &im->config, im->opts->provenance,
+					      parse_time(im->config.created), err)
+				    : 0;
 }
+
+/* ---- the calls ------------------------------------------------------------------------- */
 
 static int set_facts(
 	const struct import *im, struct imbrex_rootfs_facts *ret, struct imbrex_error *err)
@@ -539,26 +556,19 @@ static int set_facts(
 static int import(struct import *im, const char *source, const char *dir, struct imbrex_error *err)
 {
 	AUTO_NEW_DIR made = NEW_DIR_INIT;
-	bool is_docker;
 	int r;
 
-	r = open_source(im, source, &is_docker, err);
+	r = import_open(im, source, err);
 	if (r == 0)
-		r = fetch_documents(im, err);
-	if (r < 0)
-		return r;
-	tell(im, IMBREX_ROOTFS_MANIFEST, im->manifest.n_layers, NULL);
-	check_platform(im);
-	r = is_docker ? open_cache(im, err) : 0;
+		r = import_documents(im, err);
 	if (r == 0)
-		r = fill_cache(im, err);
+		r = import_cache(im, err);
 	if (r == 0)
 		r = new_dir_begin(&made, dir, err);
 	if (r == 0)
 		r = apply_layers(im, made.fd, err);
-	if (r == 0 && im->opts->provenance)
-		r = configure(made.fd, &im->config, im->opts->provenance,
-			parse_time(im->config.created), err);
+	if (r == 0)
+		r = import_configure(im, made.fd, err);
 	return r < 0 ? r : new_dir_commit(&made, err);
 }
 
@@ -567,7 +577,7 @@ PUBLIC int imbrex_rootfs_import(const char *source, const char *dir,
 	struct imbrex_error *err)
 {
 	static const struct imbrex_rootfs_opts none = { 0 };
-	struct import im = { .opts = opts ? opts : &none, .cache = -EBADF };
+	struct import im = IMPORT_INIT(opts ? opts : &none);
 	int r;
 
 	r = import(&im, source, dir, err);
@@ -590,15 +600,14 @@ static int find_digest(
 	struct import *im, const char *source, struct hash_value *ret, struct imbrex_error *err)
 {
 	struct platform want;
-	bool is_docker;
 	int r;
 
-	r = open_source(im, source, &is_docker, err);
+	r = import_open(im, source, err);
 	if (r == 0)
 		r = wanted_platform(im, &want, err);
 	if (r < 0)
 		return r;
-	if (is_docker)
+	if (im->is_docker)
 		return docker_source_digest(im->source, &want, ret, err);
 	r = fetch_manifest(im, err);
 	*ret = im->docs.digest;
@@ -609,7 +618,7 @@ PUBLIC int imbrex_rootfs_digest(const char *source, const struct imbrex_rootfs_o
 	char **ret, struct imbrex_error *err)
 {
 	static const struct imbrex_rootfs_opts none = { 0 };
-	struct import im = { .opts = opts ? opts : &none, .cache = -EBADF };
+	struct import im = IMPORT_INIT(opts ? opts : &none);
 	char text[HASH_TEXT_MAX];
 	struct hash_value digest = { 0 };
 	char *copy = NULL;

@@ -58,7 +58,7 @@ static int find_dataset(struct imbrex_templates *t, struct imbrex_error *err)
 
 static int find_helper(struct imbrex_templates *t, const char *given, struct imbrex_error *err)
 {
-	static const char *const paths[] = { IMBREX_MOUNT_HELPER, "/usr/bin/enroot-zfs-mount",
+	static const char *const paths[] = { ENROOT_ZFS_MOUNT, "/usr/bin/enroot-zfs-mount",
 		"/usr/local/bin/enroot-zfs-mount", NULL };
 	const char *path = given ? given : proc_find(paths);
 

@@ -20,8 +20,11 @@
 #include <signal.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/hex.h"
 #include "base/str.h"
+#include "one_file_tar.h"
+#include "os/beneath.h"
 #include "os/fd.h"
 #include "template/evict.h"
 #include "template/work.h"
@@ -37,7 +40,8 @@ struct world {
 	struct str words; /* of what changes something, one operation a line */
 	struct str notes;
 	uint64_t warm_sec, layer_warm_sec;
-	int die_at; /* before this operation, counted from 1; 0: never */
+	bool skeleton; /* count those that make, name and destroy only */
+	int die_at;    /* before this operation, counted from 1; 0: never */
 	int calls;
 	int fills;
 	struct imbrex_error err;
@@ -81,7 +85,7 @@ static void on_call(void *ctx, const char *const *words, size_t n)
 		if (str_eq(words[0], reading[i]))
 			return;
 	}
-	if (++w->calls == w->die_at)
+	if (!(w->skeleton && str_eq(words[0], "set")) && ++w->calls == w->die_at)
 		(void)raise(SIGKILL);
 	assert_int_equal(str_puts(&w->words, words[0]), 0);
 	for (i = 1; i < n; i++)
@@ -165,6 +169,13 @@ static void assert_holds(struct world *w, const char *container, const char *tex
 
 	assert_ok(read_file_at(AT_FDCWD, path, 4096, &got, &w->err), w);
 	assert_string_equal(str_text(&got), text);
+}
+
+static int access_file(struct world *w, const char *name)
+{
+	AUTO_FREE char *path = format_text("%s/%s", getenv("IMBREX_ZFS_ROOT"), name);
+
+	return access(path, F_OK);
 }
 
 static void a_template_is_made_once_and_cloned(void **state)
@@ -284,6 +295,187 @@ static void killed_at_every_step_the_next_one_recovers(void **state)
 			break;
 	}
 	assert_in_range(step, 5, 28);
+}
+
+/* ---- an image ---------------------------------------------------------------------------- */
+
+#define N_LAYERS 3
+
+struct layout {
+	char dir[64];
+	int blobs;
+};
+
+static void put(struct layout *l, const void *data, size_t len, char ret[HASH_HEX_MAX])
+{
+	struct imbrex_error err = { 0 };
+	struct hash_value hash;
+
+	assert_int_equal(hash_bytes(HASH_SHA256, data, len, &hash), 0);
+	(void)hash_hex(&hash, ret);
+	assert_int_equal(write_file_at(l->blobs, ret, 0644, data, len, &err), 0);
+}
+
+/* Of layers with the files "a", "b" and, a third one that is the first again, "a". */
+static void layout_make(struct layout *l)
+{
+	static const char letters[N_LAYERS + 1] = "aba";
+	char layers[N_LAYERS][HASH_HEX_MAX], config[HASH_HEX_MAX], manifest[HASH_HEX_MAX];
+	AUTO_STR text = STR_INIT(65536);
+	AUTO_CLOSE int dir = -EBADF;
+	struct imbrex_error err = { 0 };
+	size_t i, config_len;
+
+	(void)snprintf(l->dir, sizeof(l->dir), "/tmp/imbrex-layout-XXXXXX");
+	assert_non_null(mkdtemp(l->dir));
+	dir = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	assert_int_equal(mkdirs_beneath(dir, "blobs/sha256", 0755, NULL, &err), 0);
+	l->blobs = openat(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(l->blobs >= 0);
+	for (i = 0; i < N_LAYERS; i++) {
+		char tar[ONE_FILE_TAR_BYTES(16)] = { 0 };
+
+		put(l, tar, one_file_tar(tar, letters[i], 16), layers[i]);
+	}
+	assert_int_equal(str_printf(&text,
+				 "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{"
+				 "\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\",\"sha256:%s\","
+				 "\"sha256:%s\"]}}",
+				 layers[0], layers[1], layers[2]),
+		0);
+	config_len = text.len;
+	put(l, text.data, text.len, config);
+	str_clear(&text);
+	assert_int_equal(str_printf(&text,
+				 "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
+				 "vnd.oci.image.config.v1+json\",\"digest\":\"sha256:%s\","
+				 "\"size\":%zu},\"layers\":[",
+				 config, config_len),
+		0);
+	for (i = 0; i < N_LAYERS; i++)
+		assert_int_equal(str_printf(&text,
+					 "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1."
+					 "tar\",\"digest\":\"sha256:%s\",\"size\":%u}",
+					 i ? "," : "", layers[i], ONE_FILE_TAR_BYTES(16)),
+			0);
+	assert_int_equal(str_puts(&text, "]}"), 0);
+	put(l, text.data, text.len, manifest);
+	config_len = text.len;
+	str_clear(&text);
+	assert_int_equal(
+		str_printf(&text,
+			"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/"
+			"vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:%s\",\"size\":%zu}]}",
+			manifest, config_len),
+		0);
+	assert_int_equal(write_file_at(dir, "index.json", 0644, text.data, text.len, &err), 0);
+	str_clear(&text);
+	assert_int_equal(str_puts(&text, "{\"imageLayoutVersion\":\"1.0.0\"}"), 0);
+	assert_int_equal(write_file_at(dir, "oci-layout", 0644, text.data, text.len, &err), 0);
+}
+
+static void layout_done(struct layout *l)
+{
+	struct imbrex_error err;
+
+	(void)close(l->blobs);
+	(void)!remove_tree_at(AT_FDCWD, l->dir, &err);
+}
+
+static struct layout layout;
+
+static int import(struct world *w)
+{
+	const struct imbrex_rootfs_opts opts = { .platform = "linux/amd64", .provenance = "test" };
+	struct imbrex_template_facts facts;
+	AUTO_FREE char *source = format_text("oci:%s", layout.dir);
+	int r;
+
+	w->t->layer_chain = true;
+	r = imbrex_template_import(w->t, source, &opts, NULL, &facts, &w->err);
+	if (r == 0 && w->die_at == 0) {
+		assert_ok(imbrex_clone_create(w->t, facts.key, "c", false, &w->err), w);
+		str_clear(&w->words);
+		assert_int_equal(str_puts(&w->words, facts.reused ? "reused" : "made"), 0);
+	}
+	imbrex_template_facts_done(&facts);
+	return r;
+}
+
+static int count_child(void *ctx, const struct zfs_child *c, struct imbrex_error *err)
+{
+	(*(size_t *)ctx)++;
+	return 0;
+}
+
+static size_t count(struct world *w, const struct zfs_name *parent)
+{
+	size_t n = 0;
+
+	assert_ok(zfs_children(w->t->z, parent, NULL, count_child, &n, &w->err), w);
+	return n;
+}
+
+static int drop_all(struct world *w)
+{
+	return template_sweep(w->t, EVICT_ALL, &w->err);
+}
+
+static void chains_are_whole_whenever_their_maker_dies(void **state)
+{
+	struct world *w = *state;
+	int step, died = 1;
+
+	layout_make(&layout);
+	for (step = 1; died && step < 40; step++) {
+		w->skeleton = true;
+		died = die_before(w, step, import);
+		reopen(w, ZFS_ROAD_ANY);
+		assert_ok(import(w), w);
+		assert_int_equal(access_file(w, "c/a"), 0);
+		assert_int_equal(access_file(w, "c/b"), 0);
+		assert_int_equal(access_file(w, "c/etc/rc"), 0);
+		assert_ok(imbrex_clone_remove(w->t, "c", &w->err), w);
+		/* Nothing of the dead one is left: three layers, one template. */
+		assert_int_equal(count(w, &w->t->layers.parent), N_LAYERS);
+		assert_int_equal(count(w, &w->t->templates.parent), 1);
+		/* The same of those that go. */
+		if (step % 3 == 0)
+			(void)die_before(w, step / 3, drop_all);
+		assert_ok(drop_all(w), w);
+		assert_int_equal(count(w, &w->t->layers.parent), 0);
+		assert_int_equal(count(w, &w->t->templates.parent), 0);
+	}
+	assert_in_range(step, 12, 38);
+	layout_done(&layout);
+}
+
+static void layers_outlive_their_template_and_go_when_nothing_stands_on_them(void **state)
+{
+	struct world *w = *state;
+
+	layout_make(&layout);
+	assert_ok(import(w), w);
+	assert_ok(imbrex_clone_remove(w->t, "c", &w->err), w);
+	/* The template alone: its layers stay, and serve. */
+	w->t->templates.warm_sec = 0;
+	assert_ok(template_sweep(w->t, EVICT_DUE, &w->err), w);
+	assert_int_equal(count(w, &w->t->templates.parent), 0);
+	assert_int_equal(count(w, &w->t->layers.parent), N_LAYERS);
+	str_clear(&w->notes);
+	assert_ok(import(w), w);
+	assert_null(strstr(str_text(&w->notes), "Building"));
+	/* What a template stands on stays whatever its age. */
+	w->t->layers.warm_sec = 0;
+	w->t->templates.warm_sec = UINT64_MAX;
+	assert_ok(template_sweep(w->t, EVICT_DUE, &w->err), w);
+	assert_int_equal(count(w, &w->t->layers.parent), N_LAYERS);
+	assert_ok(imbrex_clone_remove(w->t, "c", &w->err), w);
+	w->t->templates.warm_sec = 0;
+	assert_ok(template_sweep(w->t, EVICT_DUE, &w->err), w);
+	assert_int_equal(count(w, &w->t->layers.parent), 0);
+	layout_done(&layout);
 }
 
 static void two_makers_fill_once(void **state)
@@ -437,6 +629,8 @@ int main(void)
 		TEST(a_template_is_made_once_and_cloned),
 		TEST(the_operations_are_those_of_the_fork),
 		TEST(killed_at_every_step_the_next_one_recovers),
+		TEST(chains_are_whole_whenever_their_maker_dies),
+		TEST(layers_outlive_their_template_and_go_when_nothing_stands_on_them),
 		TEST(two_makers_fill_once),
 		TEST(the_oldest_goes_first_and_no_more_than_must),
 		TEST(only_out_of_space_is_tried_again),

@@ -9,11 +9,6 @@
 
 #define AT(member) offsetof(struct enroot_args, member)
 
-static int zfs_missing(void)
-{
-	return enroot_error("ENROOT_STORAGE_BACKEND=zfs is not part of this version");
-}
-
 /* ---- create ---------------------------------------------------------------------------- */
 
 static int create_dir(struct enroot *e, const char *image, const char *path)
@@ -88,7 +83,8 @@ static int run_create(struct enroot *e)
 	if (status != 0)
 		return status;
 	if (e->backend == BACKEND_ZFS)
-		return zfs_missing();
+		return kind == 2 ? zfs_create_pointer(e, image, name)
+				 : zfs_create_squashfs(e, image, name);
 	if (kind == 2 && e->backend == BACKEND_DIR)
 		return enroot_error("%s is a ZFS pointer file; ENROOT_STORAGE_BACKEND=zfs (or "
 				    "store) is required to use it",
@@ -130,8 +126,6 @@ static int run_export(struct enroot *e)
 		return enroot_error("--format=zfs requires ENROOT_STORAGE_BACKEND=zfs");
 	if (e->args.output && str_after(e->args.output, "zfs://"))
 		return enroot_error("zfs:// destinations require ENROOT_STORAGE_BACKEND=zfs");
-	if (e->backend == BACKEND_ZFS)
-		return zfs_missing();
 	if (e->backend == BACKEND_DIR && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
 		return enroot_error("No such file or directory: %s", path);
 	fallback = format_text("%s.sqsh", e->operands[0]);
@@ -144,6 +138,8 @@ static int run_export(struct enroot *e)
 		return enroot_error("File already exists: %s", file);
 	if (e->backend == BACKEND_STORE)
 		return store_export(e, e->operands[0], file);
+	if (e->backend == BACKEND_ZFS)
+		return zfs_export(e, e->operands[0], file);
 	return export_dir(e, path, file);
 }
 
@@ -174,10 +170,9 @@ static int run_remove(struct enroot *e)
 	size_t i;
 	int status = EXIT_SUCCESS;
 
-	if (e->backend == BACKEND_ZFS)
-		return zfs_missing();
 	for (i = 0; status == EXIT_SUCCESS && i < e->n_operands; i++)
 		status = e->backend == BACKEND_STORE ? store_remove(e, e->operands[i])
+			 : e->backend == BACKEND_ZFS ? zfs_remove(e, e->operands[i])
 						     : remove_dir(e, e->operands[i]);
 	return status;
 }

@@ -110,7 +110,7 @@ static int run_import(struct enroot *e)
 	if (e->backend == BACKEND_STORE && !(format && str_eq(format, "squashfs")))
 		return store_import(e, &u, e->operands[0], file);
 	if (e->backend == BACKEND_ZFS && !(format && str_eq(format, "squashfs")))
-		return enroot_error("ENROOT_STORAGE_BACKEND=zfs is not part of this version");
+		return zfs_import(e, &u, e->operands[0], file);
 	return import_squashfs(e, &u, file);
 }
 
@@ -164,7 +164,7 @@ static int run_load(struct enroot *e)
 	if (e->backend == BACKEND_STORE)
 		return store_load(e, &u, e->operands[0], name);
 	if (e->backend == BACKEND_ZFS)
-		return enroot_error("ENROOT_STORAGE_BACKEND=zfs is not part of this version");
+		return zfs_load(e, &u, e->operands[0], name);
 	return load_dir(e, &u, name);
 }
 

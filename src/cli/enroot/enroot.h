@@ -162,6 +162,18 @@ int store_export(struct enroot *e, const char *name, const char *file);
 int store_list(struct enroot *e);
 int store_remove(struct enroot *e, const char *name);
 
+/* ---- backend: ZFS ------------------------------------------------------------------------- */
+
+struct imbrex_templates;
+/* As the settings have it. 0, or an exit status. */
+int zfs_open_templates(struct imbrex_templates **ret);
+int zfs_import(struct enroot *e, const struct enroot_uri *u, const char *typed, const char *file);
+int zfs_create_pointer(struct enroot *e, const char *image, const char *name);
+int zfs_create_squashfs(struct enroot *e, const char *image, const char *name);
+int zfs_load(struct enroot *e, const struct enroot_uri *u, const char *typed, const char *name);
+int zfs_export(struct enroot *e, const char *name, const char *file);
+int zfs_remove(struct enroot *e, const char *name);
+
 /* ---- what backends share ------------------------------------------------------------------ */
 
 /* Messages and options of an import. 0, or an exit status. */
