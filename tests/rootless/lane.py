@@ -63,6 +63,8 @@ class Lane:
         # podman: short paths only, which must also do as names of images.
         self.dir = f"/tmp/imbrex-{os.urandom(4).hex()}"
         os.mkdir(self.dir, 0o700)
+        if "IMBREX_LOOPFS" in os.environ:  # on that file system, by the same short path
+            mount("--bind", os.environ["IMBREX_LOOPFS"], self.dir)
         os.chmod(self.dir, 0o755)
         build = os.path.dirname(os.path.abspath(imbrex))
         os.mkdir(self.path("build"))
@@ -134,7 +136,7 @@ class Lane:
         with open("/proc/self/mountinfo", encoding="utf-8") as f:
             points = [line.split()[4] for line in f]
         for point in reversed(points):
-            if point.startswith(self.dir + "/"):
+            if point == self.dir or point.startswith(self.dir + "/"):
                 libc.umount2(point.encode(), 2)
         shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose is this path, and who pays for which bytes?
 
-usage: test_forensics.py IMBREX overlay|vfs
+usage: test_forensics.py IMBREX overlay|vfs|btrfs
 """
 import hashlib
 import io
@@ -115,7 +115,8 @@ def test(lane):
         expect(f"place of {name}", w["inside"], "/" + name)
         expect(f"role of {name}", w["role"], "mount")
 
-    homes = {"overlay": f"{lane.root}/overlay/{shared}/diff", "vfs": f"{lane.root}/vfs/dir/{shared}"}
+    homes = {"overlay": f"{lane.root}/overlay/{shared}/diff", "vfs": f"{lane.root}/vfs/dir/{shared}",
+             "btrfs": f"{lane.root}/btrfs/subvolumes/{shared}"}
     w = lane.where(homes[DRIVER] + "/etc/os-release")
     expect("content", (w["role"], w["layer"], w["inside"]), ("content", shared, "/etc/os-release"))
     # The same through a link, from another directory.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """check --repair --from: what is damaged comes from a registry or from another store, and no more.
 
-usage: test_from.py IMBREX MAKE_LAYOUTS overlay|vfs [CASE...]
+usage: test_from.py IMBREX MAKE_LAYOUTS overlay|vfs|btrfs [CASE...]
 
 The registry is docker-registry on the loopback; what it was asked for stands in its log. The other
 stores are read in place: every inode of theirs must be afterwards what it was before.
@@ -21,7 +21,7 @@ import time
 import test_damage as damage
 
 IMBREX, DRIVER = damage.IMBREX, damage.DRIVER
-OTHER = {"overlay": "vfs", "vfs": "overlay"}[DRIVER]
+OTHER = "vfs" if DRIVER != "vfs" else "overlay"
 CASES = []
 
 
@@ -107,9 +107,9 @@ class Setting:
             f.write(b"other")
 
     def lose(self, layer, path):
-        """Damage that nothing here can mend: vfs has the bytes in layers above, too."""
+        """Damage that nothing here can mend: whole layers have the bytes of those below, too."""
         self.spoil(layer, path)
-        if DRIVER == "vfs":
+        if DRIVER != "overlay":
             shutil.rmtree(self.s.path(self.s.home(self.s.upper)))
             self.s.imbrex("rm", "-f", "c")
 
@@ -322,7 +322,7 @@ def another_store_without_the_layer(x):
 @case
 def another_store_that_is_damaged_too(x):
     root, _ = x.other()
-    where = f"{root}/overlay/{x.s.top}/diff" if DRIVER == "overlay" else f"{root}/vfs/dir/{x.s.top}"
+    where = f"{root}/{x.s.tree(x.s.top)}"
     with open(where + "/etc/one", "r+b") as f:
         f.write(b"again")
     refused(x, root, "the source failed: ")
@@ -357,7 +357,7 @@ def main():
         os.environ[damage.IN_LANE] = "1"
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, "-B",
                               *sys.argv])
-    folder = tempfile.mkdtemp(prefix="imbrex-from-", dir="/var/tmp")
+    folder = tempfile.mkdtemp(prefix="imbrex-from-", dir=os.environ.get("IMBREX_LOOPFS", "/var/tmp"))
     registry = None
     failed = ran = 0
     try:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores of stores: additional ones, a second root for images, transient ones, dead ones.
 
-usage: test_stores.py IMBREX overlay|vfs
+usage: test_stores.py IMBREX overlay|vfs|btrfs
 
 Beside the real containers-storage, where it is installed and knows of the thing.
 """
@@ -23,6 +23,8 @@ IMBREX, DRIVER = os.path.abspath(sys.argv[1]), sys.argv[2]
 IN_LANE = "IMBREX_STORES_LANE"
 PEER = shutil.which("containers-storage")
 NOBODY = 65534
+HOME = {"overlay": "overlay", "vfs": "vfs/dir", "btrfs": "btrfs/subvolumes"}[DRIVER]
+TREE = "diff" if DRIVER == "overlay" else ""  # of a layer, in its directory
 
 
 def skip(reason):
@@ -38,6 +40,15 @@ def tar(*files):
             entry.size, entry.mtime = len(text), 1700000000
             t.addfile(entry, io.BytesIO(text.encode()))
     return out.getvalue()
+
+
+reads_others = unittest.skipIf(DRIVER == "btrfs", "the driver keeps all layers in one place")
+
+
+def is_mounted(path):
+    """Not os.path.ismount: every subvolume looks like a mount to it."""
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        return path in [line.split()[1] for line in f]
 
 
 def snapshot(folder):
@@ -142,6 +153,10 @@ class Stores(unittest.TestCase):
         # podman makes a reference of the path of a layout: not every name of mkdtemp's is one.
         self.folder = f"/tmp/is-{secrets.token_hex(6)}"
         os.mkdir(self.folder)
+        if DRIVER == "btrfs":  # is where the lane has made one
+            place = os.environ["TMPDIR"] + "/" + os.path.basename(self.folder)
+            os.mkdir(place)
+            subprocess.run(["mount", "--bind", place, self.folder], check=True)
         os.chmod(self.folder, 0o755)
         os.symlink(IMBREX, self.folder + "/containers-storage")
         self.maxDiff = None
@@ -151,6 +166,8 @@ class Stores(unittest.TestCase):
             mounts = [line.split()[1] for line in f if line.split()[1].startswith(self.folder + "/")]
         for path in reversed(mounts):
             subprocess.run(["umount", "-l", path], check=False)
+        if DRIVER == "btrfs":
+            subprocess.run(["umount", self.folder], check=True)
         shutil.rmtree(self.folder)
 
     def read_only(self, folder):
@@ -209,12 +226,14 @@ class Stores(unittest.TestCase):
         s.imbrex("rmi", "mine:2")
         self.assertEqual(s.names(), ["localhost/a:1", "localhost/b:1", "localhost/x:1"])
 
+    @reads_others
     def test_additional(self):
         below, above = self.additional()
         before = snapshot(below.root)
         self.use(above)
         self.assertEqual(snapshot(below.root), before)
 
+    @reads_others
     def test_additional_on_a_read_only_mount(self):
         below, above = self.additional()
         before = snapshot(below.root)
@@ -222,6 +241,7 @@ class Stores(unittest.TestCase):
         self.use(above)
         self.assertEqual(snapshot(below.root), before)
 
+    @reads_others
     def test_additional_without_locks(self):
         below, above = self.additional()
         for path in glob.glob(below.root + "/**/*.lock", recursive=True):
@@ -230,12 +250,14 @@ class Stores(unittest.TestCase):
         self.use(above)
         self.assertEqual(snapshot(below.root), before)
 
+    @reads_others
     def test_additional_is_ourselves(self):
         below, _ = self.additional()
         twice = Store(self.folder, "below", ("imagestore", below.root))
         self.assertEqual(twice.names(), ["localhost/a:1", "localhost/b:1"])
         twice.imbrex("tag", "a:1", "x:1")
 
+    @reads_others
     def test_additional_damaged(self):
         below, above = self.additional()
         path = f"{below.root}/{DRIVER}-images/images.json"
@@ -373,6 +395,7 @@ class Stores(unittest.TestCase):
 
     # ---- a second root for images --------------------------------------------------------
 
+    @reads_others
     def test_imagestore(self):
         first = Store(self.folder, "g")
         old = first.image("localhost/old:1", tar(("old", "old")))
@@ -388,10 +411,9 @@ class Stores(unittest.TestCase):
         self.assertEqual(at(images, "images"), [image])
         self.assertEqual(at(s.root, "images"), [old[1]])
         self.assertEqual(at(s.root, "containers"), [c])
-        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
-        self.assertTrue(os.path.isdir(f"{images}/{home}/{top}"))
-        self.assertFalse(os.path.exists(f"{s.root}/{home}/{top}"))
-        self.assertTrue(os.path.isdir(f"{s.root}/{home}/{upper}"))
+        self.assertTrue(os.path.isdir(f"{images}/{HOME}/{top}"))
+        self.assertFalse(os.path.exists(f"{s.root}/{HOME}/{top}"))
+        self.assertTrue(os.path.isdir(f"{s.root}/{HOME}/{upper}"))
         self.assertTrue(os.path.exists(f"{s.root}/{DRIVER}-layers/{top}.tar-split.gz"))
         self.assertTrue(os.path.getsize(f"{images}/{DRIVER}-layers/layers.lock") > 0)
         if DRIVER == "overlay":
@@ -415,7 +437,7 @@ class Stores(unittest.TestCase):
         self.assertNotEqual(read(f"{images}/{DRIVER}-layers/layers.lock"), before)
         s.imbrex("rmi", "new:1")
         self.assertEqual(at(images, "layers"), [])
-        left = [x for x in os.listdir(f"{images}/{home}") if len(x) == 64]
+        left = [x for x in os.listdir(f"{images}/{HOME}") if len(x) == 64]
         left += os.listdir(f"{images}/overlay/l") if DRIVER == "overlay" else []
         self.assertEqual(left, [])
 
@@ -434,14 +456,14 @@ class Stores(unittest.TestCase):
     def ids(self, kind):
         return [x["id"] for x in read_json(f"{self.folder}/g/{DRIVER}-{kind}/{kind}.json")]
 
+    @reads_others
     def test_images_of_the_first_root_are_removed(self):
         first, made, s = self.split("a", "b")
         common, top, image = made["a"]
         self.assertIn(image, s.imbrex("rmi", "a:1"))
         self.assertEqual(self.ids("images"), [made["b"][2]])
         self.assertEqual(self.ids("layers"), [common, made["b"][1]])
-        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
-        self.assertFalse(os.path.exists(f"{s.root}/{home}/{top}"))
+        self.assertFalse(os.path.exists(f"{s.root}/{HOME}/{top}"))
         self.assertFalse(os.path.exists(f"{s.root}/{DRIVER}-images/{image}"))
         self.assertEqual(s.imbrex("check").strip(), "")
         self.assertEqual(first.names(), ["localhost/b:1"])
@@ -449,6 +471,7 @@ class Stores(unittest.TestCase):
         s.plumbing("delete-image", made["b"][2])
         self.assertEqual((self.ids("images"), self.ids("layers")), ([], []))
 
+    @reads_others
     def test_layers_of_the_first_root_are_not_taken_from_its_images(self):
         _, made, s = self.split("a")
         common, top, image = made["a"]
@@ -466,6 +489,7 @@ class Stores(unittest.TestCase):
         s.imbrex("rmi", "-f", "a:1")
         self.assertEqual((self.ids("images"), self.ids("layers")), ([], []))
 
+    @reads_others
     def test_one_of_several_names_of_an_image_of_the_first_root(self):
         first, made, s = self.split("a")
         first.imbrex("tag", "a:1", "localhost/z:1")
@@ -512,6 +536,7 @@ class Stores(unittest.TestCase):
                          sorted([".tmp-a", "directory", f"{DRIVER}-layers-1-1"]))
         self.assertEqual(s.imbrex("gc").strip(), "")
 
+    @reads_others
     def test_garbage_beside_the_images_of_the_first_root(self):
         _, made, s = self.split("a")
         lost = f"{s.root}/{DRIVER}-images/{'e' * 64}"
@@ -520,6 +545,7 @@ class Stores(unittest.TestCase):
         self.assertFalse(os.path.exists(lost))
         self.assertTrue(os.path.exists(f"{s.root}/{DRIVER}-images/{made['a'][2]}"))
 
+    @reads_others
     def test_a_wipe_takes_the_images_of_the_first_root(self):
         first, _, s = self.split("a", "b")
         s.image("localhost/new:1", tar(("f", "one")))
@@ -595,8 +621,7 @@ class Stores(unittest.TestCase):
             run("create-layer", "--hostuidmap", "--hostgidmap")
             other = [{"container_id": 0, "host_id": 300000, "size": 10}]
             self.assertEqual(self.maps(s), [self.MAP, self.MAP, (other, other), (None, None)])
-            home = f"{s.root}/overlay/{base}/diff" if DRIVER == "overlay" else f"{s.root}/vfs/dir/{base}"
-            st = os.stat(home + "/f")
+            st = os.stat(os.path.join(s.root, HOME, base, TREE, "f"))
             self.assertEqual((st.st_uid, st.st_gid), (100000, 200000))
         self.assertEqual(ours.imbrex("check").strip(), "")
         config = json.loads(ours.plumbing("config"))
@@ -677,8 +702,7 @@ class Stores(unittest.TestCase):
         self.assertEqual(json.loads(s.imbrex("ps", "--json")), [])
         self.assertEqual([x["id"] for x in json.loads(s.imbrex("images", "--json"))], [image])
         s.imbrex("gc")
-        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
-        self.assertEqual(len([x for x in os.listdir(f"{s.root}/{home}") if len(x) == 64]), 1)
+        self.assertEqual(len([x for x in os.listdir(f"{s.root}/{HOME}") if len(x) == 64]), 1)
         s.imbrex("create", "a:1", "--name", "c")
         s.imbrex("rm", "c")
         self.assertEqual(read_json(stored), [])
@@ -711,13 +735,13 @@ class Stores(unittest.TestCase):
         s.imbrex("create", "a:1", "--name", "c")
         s.imbrex("mount", "c")
         for path in glob.glob(s.root + "/overlay/*/merged"):
-            if os.path.ismount(path):
+            if is_mounted(path):
                 subprocess.run(["umount", path], check=True)
         subprocess.run(["umount", s.root + "/overlay"], check=False, capture_output=True)
         # Its machine is gone: another path, another run root, somebody else's rights.
         os.rename(s.root, self.folder + "/moved")
         for at, dirs, files in os.walk(self.folder + "/moved"):
-            dirs[:] = [x for x in dirs if x != "diff" and not at.endswith("/vfs/dir")]
+            dirs[:] = [x for x in dirs if x != "diff" and not (at.endswith("/" + HOME) and not TREE)]
             for name in dirs + files:
                 if not os.path.islink(f"{at}/{name}"):
                     os.chmod(f"{at}/{name}", os.lstat(f"{at}/{name}").st_mode | 0o555)
@@ -842,16 +866,15 @@ class Stores(unittest.TestCase):
             self.assertEqual((status, err.strip()), (
                 1, "shutdown: a layer is mounted: layer is in use by a container"))
         s.plumbing("shutdown", "--force")
-        self.assertFalse(os.path.ismount(tree))
-        self.assertFalse(os.path.ismount(s.root + "/overlay"))
+        self.assertFalse(is_mounted(tree))
+        self.assertFalse(is_mounted(s.root + "/overlay"))
         self.assertTrue(os.path.getsize(s.root + "/storage.lock") == 64)
         self.assertEqual(s.plumbing("mounted", c), "")
         s.imbrex("mount", "c")
         s.plumbing("wipe")
         for kind in ("layers", "images", "containers"):
             self.assertEqual(s.records(kind), [])
-        home = {"overlay": "overlay", "vfs": "vfs/dir"}[DRIVER]
-        self.assertEqual([x for x in os.listdir(f"{s.root}/{home}") if len(x) == 64], [])
+        self.assertEqual([x for x in os.listdir(f"{s.root}/{HOME}") if len(x) == 64], [])
         self.assertEqual(s.imbrex("check").strip(), "")
 
     def test_config(self):
