@@ -46,33 +46,11 @@ static void assert_no_mounts(struct fixture *f)
 	mountinfo_done(&mounts);
 }
 
-/* Whatever stands on another layer goes first; which one that is, the driver knows. */
-static void remove_all_layers(struct fixture *f)
-{
-	size_t before = SIZE_MAX;
-
-	for (;;) {
-		AUTO_STRV ids = { 0 };
-		size_t i;
-
-		assert_ok(f->d->ops->list(f->d, &ids, &f->err), &f->err);
-		if (ids.n == 0)
-			return;
-		if (ids.n >= before)
-			print_error(
-				"layer %s cannot be removed: %s\n", ids.items[0], f->err.message);
-		assert_true(ids.n < before);
-		before = ids.n;
-		for (i = ids.n; i > 0; i--)
-			(void)!f->d->ops->remove(f->d, ids.items[i - 1], f->temp, &f->err);
-	}
-}
-
 int conformance_teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	remove_all_layers(f);
+	fixture_remove_layers(f);
 	if (f->d->ops->retire)
 		assert_ok(f->d->ops->retire(f->d, &f->err), &f->err);
 	assert_no_mounts(f);

@@ -3,6 +3,7 @@
 """Does a container cost what its image weighs? Bytes on a file system of its own, before and after.
 
 usage: loopfs TYPE test_instant.py IMBREX DRIVER clones|copies
+       onzfs test_instant.py IMBREX zfs clones
 
 clones: a container takes less than an eighth of its image (vfs: inodes, since each file is one), and
 as much of an image with ten times the content. copies: it takes all of it, and holds the same.
@@ -15,7 +16,7 @@ import sys
 import tarfile
 
 IMBREX, DRIVER, WANT = sys.argv[1:4]
-PLACE = os.environ["IMBREX_LOOPFS"]
+PLACE = os.environ["IMBREX_ZFS_ROOT" if DRIVER == "zfs" else "IMBREX_LOOPFS"]
 CONTAINERS = 4
 N_FILES = 64
 
@@ -39,6 +40,11 @@ def archive(file_bytes):
 
 
 def used():
+    if DRIVER == "zfs":  # a container's dataset is a file system of its own
+        pool = os.environ["IMBREX_ZFS"].split("/")[0]
+        subprocess.run(["zpool", "sync", pool], check=True)
+        return int(subprocess.run(["zpool", "list", "-Hpo", "allocated", pool], check=True,
+                                  capture_output=True).stdout)
     subprocess.run(["sync", "-f", PLACE], check=True)
     st = os.statvfs(PLACE)
     return (st.f_blocks - st.f_bfree) * st.f_frsize
@@ -88,6 +94,7 @@ def main():
             sys.exit("it was said to be a clone")
     if WANT == "clones" and costs[1][1] > costs[0][1] + (1 << 20):
         sys.exit("ten times the content cost more")
+    storage("wipe")
 
 
 main()

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * zfs-cycles [N]: a container's life N times over (100). Nothing is left, and what each asks of ZFS
- * stays the same, however many came before and however many others there are.
+ * zfs-cycles [N [TEST]]: a container's life N times over (100). Nothing is left, and what each asks
+ * of ZFS stays the same, however many came before and however many others there are. TEST: a
+ * pattern, of those to run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,6 +75,9 @@ static void cycles_by(enum zfs_road road, unsigned long n)
 		assert_in_range(r.calls - before, first, first + 4);
 		if (i == n / 4)
 			quarter = now_monotonic_ns() - begun;
+		if ((i + 1) % 1000 == 0)
+			print_message("%lu cycles in %u s\n", i + 1,
+				(unsigned int)((now_monotonic_ns() - begun) / 1000000000));
 	}
 	print_message("%lu cycles: %zu calls each, %u ms each (%u in the first quarter)\n", n,
 		first, (unsigned int)((now_monotonic_ns() - begun) / n / 1000000),
@@ -148,5 +152,7 @@ int main(int argc, char **argv)
 	skip_unless_zfs();
 	if (argc > 1)
 		n_cycles = strtoul(argv[1], NULL, 10);
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
 	return cmocka_run_group_tests(group, NULL, NULL);
 }

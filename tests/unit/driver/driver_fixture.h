@@ -134,6 +134,28 @@ static inline struct fixture *fixture_new(const char *driver, const struct strv 
 	return fixture_new_at(NULL, driver, options);
 }
 
+/* Whatever stands on another layer goes first; which one that is, the driver knows. */
+static inline void fixture_remove_layers(struct fixture *f)
+{
+	size_t before = SIZE_MAX;
+
+	for (;;) {
+		AUTO_STRV ids = { 0 };
+		size_t i;
+
+		assert_ok(f->d->ops->list(f->d, &ids, &f->err), &f->err);
+		if (ids.n == 0)
+			return;
+		if (ids.n >= before)
+			print_error(
+				"layer %s cannot be removed: %s\n", ids.items[0], f->err.message);
+		assert_true(ids.n < before);
+		before = ids.n;
+		for (i = ids.n; i > 0; i--)
+			(void)!f->d->ops->remove(f->d, ids.items[i - 1], f->temp, &f->err);
+	}
+}
+
 static inline void fixture_free(struct fixture *f)
 {
 	struct imbrex_error err;
