@@ -7,7 +7,7 @@ usage: test_X.py --tool PROGRAM [--driver DRIVER|transient] [--root DIR] [--opti
 PROGRAM is imbrex (its face `storage` is meant) or a containers-storage of any version; what that
 version is known to do otherwise stands in differences.py. transient is overlay with a transient
 store. Stores lie below DIR (default: TMPDIR, or /tmp), each with the options. With the driver zfs
-DIR is on a dataset, and each store gets a dataset of its own below it. A script runs itself again
+DIR is on a dataset, and each store gets a dataset of its own below that. A script runs itself again
 in a private mount namespace, so no mount outlives it.
 """
 import argparse
@@ -29,6 +29,9 @@ import tempfile
 import unittest
 
 import differences
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../zfs"))
+from datasets import Datasets, zfs  # noqa: E402 pylint: disable=wrong-import-position
 
 IN_LANE = "IMBREX_PLUMBING_LANE"
 HANG = 60
@@ -115,27 +118,21 @@ class Store:
     # ---- datasets, which are their own file systems and hidden unless mounted ----
 
     def make_dataset(self):
-        """One for the store, at its graph root, which goes with the test."""
-        above = zfs("list", "-H", "-o", "name", self.case.root or tempfile.gettempdir()).strip()
-        self.dataset = f"{above}/{os.path.basename(self.case.dir)}-{len(self.case.datasets)}"
-        os.makedirs(os.path.dirname(self.root), exist_ok=True)
-        zfs("create", "-o", "mountpoint=" + self.root, self.dataset)
+        """One for the store, at its graph root, until the end of the test."""
+        self.dataset = Case.datasets.mount(self.root)
         os.chmod(self.root, 0o700)
-        self.case.datasets.append(self.dataset)
-        self.case.addCleanup(zfs, "destroy", "-R", "-f", self.dataset)
         self.case.addCleanup(self.look_away)
 
     def peek(self, layer):
         """A mount of a layer's dataset beside the driver's, until the tool runs again."""
         if layer not in self.peeked:
             self.peeked[layer] = tempfile.mkdtemp(dir=self.case.dir, prefix="peek-")
-            subprocess.run(["mount", "-t", "zfs", f"{self.dataset}/{layer}", self.peeked[layer]],
-                           check=True)
+            self.case.datasets.show(f"{self.dataset}/{layer}", self.peeked[layer])
         return self.peeked[layer]
 
     def look_away(self):
         for where in self.peeked.values():
-            subprocess.run(["umount", where], check=True)
+            self.case.datasets.hide(where)
             os.rmdir(where)
         self.peeked = {}
 
@@ -247,10 +244,6 @@ class Store:
             json.dump(records, f)
 
 
-def zfs(*args):
-    return subprocess.run(["zfs", *args], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def read_records(path):
     try:
         with open(path, encoding="utf-8") as f:
@@ -327,6 +320,7 @@ class Case(unittest.TestCase):
     maxDiff = None
     tool = peer = None
     driver, transient = "overlay", False
+    datasets = None  # with zfs
     lane = "overlay"
     root, driver_options = None, ()
     longMessage = True
@@ -340,7 +334,6 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="ip-", dir=self.root)
-        self.datasets = []
         self.addCleanup(remove_tree, self.dir)
         self.s = self.store()
 
@@ -469,6 +462,8 @@ def main(module, need_peer=False):
     Case.driver = "overlay" if Case.transient else given.driver
     Case.root, Case.driver_options = given.root and os.path.abspath(given.root), given.option
     skip_unless_it_works(given)
+    if Case.driver == "zfs":
+        Case.datasets = Datasets(Case.root or tempfile.gettempdir())
     load = unittest.defaultTestLoader
     suite = (load.loadTestsFromNames(given.tests, sys.modules[module]) if given.tests
              else load.loadTestsFromModule(sys.modules[module]))
@@ -476,6 +471,8 @@ def main(module, need_peer=False):
     for test in tests_of(suite):
         expect(test, stem, given.driver, Case.tool.version)
     result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
+    if Case.datasets:
+        Case.datasets.destroy()
     if not result.wasSuccessful():
         sys.exit(1)
     if result.testsRun and len(result.skipped) == result.testsRun:
