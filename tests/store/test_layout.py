@@ -4,7 +4,8 @@
 
 usage: test_layout.py IMBREX LAYOUTS MAN DRIVER [LIST]
 
-Under LAYOUT, imbrex-store(5) and imbrex-driver-DRIVER(7) have tables: path, type, mode, content.
+Under LAYOUT, imbrex-store(5) and imbrex-driver-DRIVER(7) have tables: path, type, mode, content; or
+dataset, content.
 Stores are filled by imbrex, in all ways that leave something on the disk, and by podman. Everything
 that lies in one must match a row, the first that its path matches: type, mode and content. Every
 row must have been met in each kind of store, and those with a question mark in one of them; those
@@ -31,11 +32,13 @@ LIST = sys.argv[5:] == ["LIST"]
 IN_LANE = "IMBREX_LAYOUT_LANE"
 MS_DETACH = 2
 libc = ctypes.CDLL(None, use_errno=True)
+datasets = None  # with zfs: each store has one of its own
 TYPES = {"dir": stat.S_ISDIR, "file": stat.S_ISREG, "link": stat.S_ISLNK, "block": stat.S_ISBLK,
          "char": stat.S_ISCHR, "any": lambda mode: True}
 ID = "[0-9a-f]{64}"
 WORDS = {"_LAYER_": ID, "_IMAGE_": ID, "_CONTAINER_": ID, "_LINK_": "[A-Z2-7]{26}",
-         "_DIGITS_": "[0-9]+", "_KEY_": r"=[A-Za-z0-9+=]+|[0-9a-z.]+[^/]?", "_NAME_": "[^/]+", "#": "[0-9]+",
+         "_DIGITS_": "[0-9]+", "_KEY_": r"=[A-Za-z0-9+=]+|[0-9a-z.]+[^/]?", "_NAME_": "[^/]+", "_SHORT_": "[^/]{12}",
+         "_RANDOM_": "[0-9a-f]{16}", "#": "[0-9]+",
          "/...": "/.+"}
 
 
@@ -112,6 +115,27 @@ class Row:
         return True
 
 
+def zfs_lines(*words):
+    return execute(["zfs", *words]).splitlines()
+
+
+class Dataset:
+    """A row about what ZFS lists."""
+
+    def __init__(self, page, cells):
+        self.page, self.text = page, cells[0]
+        name, self.content = cells
+        self.name = re.compile(pattern(name))
+        self.met = False
+
+    def problems(self, name):
+        of = lambda what: zfs_lines("get", "-Hpo", "value", what, name)[0]
+        if "_mountpoint=legacy_" in self.content and of("mountpoint") != "legacy":
+            yield "is mounted by ZFS"
+        if "_defer_destroy=on_" in self.content and of("defer_destroy") != "on":
+            yield "would stay"
+
+
 def section(page, name):
     with open(os.path.join(MAN, page), encoding="utf-8") as f:
         text = f.read()
@@ -124,17 +148,27 @@ def members():
     return set(re.findall(r"\*([A-Za-z-]+)\*", section("imbrex-store.5.scd", "RECORDS")))
 
 
-def rows_of(page):
+def table_rows(page):
+    """The cells of each row of each table, which all begin with |[ and so does the first of each."""
     cells = []
     for line in section(page, "LAYOUT").splitlines():
         if re.match(r"[\[|][\[\]|<-]? ", line):
             cells.append([line[2:].strip()])
         elif re.match(r":[\[\]|<: -] ", line):
             cells[-1].append(line[2:].strip())
-    found = [Row(page, [c.strip() for c in row]) for row in cells if row[0] != "*Path*"]
+    return cells
+
+
+def rows_of(page):
+    found = [Row(page, c) for c in table_rows(page) if len(c) == 4 and c[0] != "*Path*"]
     if not found:
         sys.exit(f"{page}: there is no table under LAYOUT")
     return found
+
+
+def dataset_rows():
+    page = f"imbrex-driver-{DRIVER}.7.scd"
+    return [Dataset(page, c) for c in table_rows(page) if len(c) == 2 and c[0] != "*Dataset*"]
 
 
 def rows():
@@ -158,6 +192,9 @@ class Store:
         self.name, self.base = name, os.path.join(base, name)
         self.root, self.runroot = self.base + "/root", self.base + "/run"
         os.mkdir(self.base)
+        self.dataset = datasets.mount(self.root) if datasets else None
+        if datasets:
+            os.chmod(self.root, 0o700)
         self.env = dict(os.environ, CONTAINERS_STORAGE_CONF="/dev/null", HOME=self.base,
                         _CONTAINERS_OVERLAY_DISABLE_IDMAP="yes", XDG_RUNTIME_DIR=self.base)
 
@@ -216,6 +253,12 @@ class Ours(Store):
         if DRIVER == "btrfs":
             self.storage("create-container", "--storage-opt", "size=1g", "localhost/one:latest")
             self.imbrex("mount", "two")
+        if DRIVER == "zfs":
+            self.storage("create-container", "--storage-opt", "size=1g", "localhost/one:latest")
+            self.imbrex("create", "--name", "busy", "one")
+            where = self.imbrex("mount", "busy")
+            with open(where + "/etc/passwd", encoding="utf-8"):  # removed while it is in use
+                self.imbrex("rm", "--force", "busy")
 
     def die_importing(self):
         """Killed in the middle of an archive: what it has staged is left."""
@@ -310,8 +353,22 @@ def judge(store, table):
             yield f"{store.name}: {shown} {problem} (row '{row.text}' of {row.page})"
 
 
+def judge_datasets(store, table):
+    """The same of what ZFS lists below that of the store."""
+    for name in zfs_lines("list", "-Hr", "-t", "all", "-o", "name", store.dataset)[1:]:
+        rel = name[len(store.dataset) + 1:]
+        row = next((r for r in table if r.name.fullmatch(rel)), None)
+        if not row:
+            yield f"{store.name}: dataset {rel} matches no row"
+            continue
+        row.met = True
+        for problem in row.problems(name):
+            yield f"{store.name}: dataset {rel} {problem} (row '{row.text}' of {row.page})"
+
+
 def run(base):
     table = rows()
+    listed = dataset_rows()
     layouts = os.path.join(base, "layouts")
     execute([sys.executable, "-B", LAYOUTS, layouts])
     stores = [Ours(base, "ours"), Transient(base, "transient"), OnAnother(base, "on-another")]
@@ -321,6 +378,11 @@ def run(base):
     for store in stores:
         store.fill(layouts)
         found += judge(store, table)
+        if datasets:
+            found += judge_datasets(store, listed)
+    # Between two renames only: tests/zfs/faults.c.
+    found += [f"{r.page}: dataset '{r.text}' was met nowhere" for r in listed
+              if not r.met and "replaced" not in r.content]
     for row in table:
         where = f"{row.page}: row '{row.text}'"
         if row.optional == 2 and row.met:
@@ -331,7 +393,7 @@ def run(base):
             found += [f"{where} was not met in a store of {kind.__name__}"
                       for kind in {Ours, type(stores[-1])} - row.met]
     print("\n".join(sorted(set(found))))
-    print(f"{len(table)} rows, {len(found)} problems")
+    print(f"{len(table) + len(listed)} rows, {len(found)} problems")
     return 1 if found else 0
 
 
@@ -345,9 +407,14 @@ def main():
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, "-B",
                               *sys.argv])
     os.umask(0o022)
+    global datasets  # pylint: disable=global-statement
     loopfs = os.environ.get("IMBREX_LOOPFS")
+    if DRIVER == "zfs":
+        sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../zfs"))
+        from datasets import Datasets  # pylint: disable=import-outside-toplevel
+        datasets = Datasets(tempfile.gettempdir())
     # podman takes no run root of more than 50 characters, and no image in a path of capital ones.
-    base = os.path.join("/tmp" if loopfs else tempfile.gettempdir(), "il-" + os.urandom(6).hex())
+    base = os.path.join("/tmp" if loopfs or datasets else tempfile.gettempdir(), "il-" + os.urandom(6).hex())
     os.mkdir(base, 0o755)
     if loopfs:
         execute(["mount", "--bind", loopfs, base])
@@ -359,6 +426,8 @@ def main():
         for point in reversed([p for p in points if p.startswith(base + "/")]):
             libc.umount2(point.encode(), MS_DETACH)
         shutil.rmtree(base, ignore_errors=True)
+        if datasets:
+            datasets.destroy()
         if loopfs:
             libc.umount2(base.encode(), MS_DETACH)
             os.rmdir(base)

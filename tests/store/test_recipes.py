@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do the recipes of the man pages for a broken store work, as they stand there?
 
-usage: test_recipes.py IMBREX LAYOUTS MAN overlay|vfs
+usage: test_recipes.py IMBREX LAYOUTS MAN DRIVER
 
 Every block of commands in imbrex-store(5) and imbrex-driver-DRIVER(7) begins with a comment that is
 its title. Each is run by a shell on a store that was damaged accordingly, without imbrex, and then
@@ -25,6 +25,11 @@ IN_LANE = "IMBREX_RECIPES_LANE"
 MS_DETACH = 2
 libc = ctypes.CDLL(None, use_errno=True)
 PAGES = (f"imbrex-driver-{DRIVER}.7.scd", "imbrex-store.5.scd")
+
+
+if DRIVER == "zfs":
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../zfs"))
+    import datasets
 
 
 def skip(reason):
@@ -62,6 +67,13 @@ def tree(top):
 class Recipes(unittest.TestCase):
     maxDiff = None
     known = recipes()
+    file_systems = None
+
+    @classmethod
+    def setUpClass(cls):
+        if DRIVER == "zfs":
+            cls.file_systems = datasets.Datasets(tempfile.gettempdir())
+            cls.addClassCleanup(cls.file_systems.destroy)
 
     def setUp(self):
         self.dir = os.path.join(tempfile.gettempdir(), "ir-" + os.urandom(6).hex())
@@ -70,6 +82,10 @@ class Recipes(unittest.TestCase):
         self.root, self.run_root, self.mnt = (f"{self.dir}/{n}" for n in ("root", "run", "mnt"))
         os.mkdir(self.mnt)
         self.env = dict(os.environ, CONTAINERS_STORAGE_CONF="/dev/null", HOME=self.dir)
+        self.options, self.fs = [], ""
+        if DRIVER == "zfs":
+            self.fs = self.file_systems.make()
+            self.options = ["--storage-opt", "zfs.fsname=" + self.fs]
         layouts = self.dir + "/layouts"
         self.execute([sys.executable, "-B", LAYOUTS, layouts])
         self.imbrex("pull", "-q", f"oci:{layouts}:one", "one")
@@ -93,14 +109,14 @@ class Recipes(unittest.TestCase):
 
     def imbrex(self, *args):
         return self.execute([IMBREX, "--root", self.root, "--runroot", self.run_root, "--driver",
-                             DRIVER, *args])
+                             DRIVER, *self.options, *args])
 
     def cook(self, title, **variables):
         """Run a recipe; its output."""
         words = {"root": self.root, "run": self.run_root, "driver": DRIVER, "id": self.layer,
-                 "image": self.image, "name": "box", "mnt": self.mnt, **variables}
+                 "image": self.image, "name": "box", "mnt": self.mnt, "fs": self.fs, **variables}
         script = "".join(f"{k}='{v}'\n" for k, v in words.items()) + self.known[title]
-        return self.execute(["sh", "-eu", "-c", script])
+        return self.execute(["sh", "-eu", "-c", script], cwd=self.dir)
 
     def path(self, *names):
         return os.path.join(self.root, *names)
@@ -110,6 +126,12 @@ class Recipes(unittest.TestCase):
             return json.load(f)
 
     def content(self, layer):
+        if DRIVER == "zfs":
+            where = f"{self.dir}/content-{layer[:12]}"
+            os.makedirs(where, exist_ok=True)
+            self.file_systems.show(f"{self.fs}/{layer}", where)
+            self.addCleanup(self.file_systems.hide, where)
+            return where
         return self.path(*{"vfs": ("vfs", "dir", layer), "overlay": ("overlay", layer, "diff"),
                            "btrfs": ("btrfs", "subvolumes", layer)}[DRIVER])
 
@@ -134,6 +156,10 @@ class Recipes(unittest.TestCase):
         if DRIVER not in ("vfs", "btrfs"):
             self.skipTest("is about drivers that keep whole trees")
 
+    def zfs(self):
+        if DRIVER != "zfs":
+            self.skipTest("is about zfs")
+
     def btrfs(self):
         if DRIVER != "btrfs":
             self.skipTest("is about btrfs")
@@ -142,7 +168,7 @@ class Recipes(unittest.TestCase):
         with open(__file__, encoding="utf-8") as f:
             tried = set(re.findall(r'self\.cook\("([^"]*)"', f.read()))
         others = set()
-        for other in {"overlay", "vfs", "btrfs"} - {DRIVER}:
+        for other in {"overlay", "vfs", "btrfs", "zfs"} - {DRIVER}:
             with open(os.path.join(MAN, f"imbrex-driver-{other}.7.scd"), encoding="utf-8") as f:
                 others |= {t.rstrip(".") for t in re.findall(r"^```\n# (.*)", f.read(), re.M)}
         self.assertEqual(set(self.known) - tried, set())
@@ -253,9 +279,41 @@ class Recipes(unittest.TestCase):
         self.cook("Make a layer again")
         self.clean()
 
+    # ---- zfs ----
+
+    def test_files_of_a_dataset_are_saved(self):
+        self.zfs()
+        self.cook("Save the files of a layer")
+        with tarfile.open(f"{self.dir}/{self.layer}.tar") as t:
+            names = {os.path.normpath(n) for n in t.getnames()} - {"."}
+        self.assertEqual(names, set(self.want))
+        self.assertEqual(os.listdir(self.mnt), [])
+
+    def test_a_dataset_is_made_again(self):
+        self.zfs()
+        datasets.zfs("destroy", f"{self.fs}/{self.layer}")
+        self.cook("Make a layer again")
+        self.clean()
+        self.assertNotIn("again", datasets.zfs("list", "-H", "-t", "filesystem", "-o", "name", "-r",
+                                               self.fs))
+
+    def test_a_dataset_is_put_back(self):
+        self.zfs()
+        datasets.zfs("rename", f"{self.fs}/{self.layer}", f"{self.fs}/imbrex-old-{self.layer}")
+        self.cook("Put a layer back")
+        self.clean()
+
+    def test_strange_datasets_are_listed(self):
+        self.zfs()
+        stranger = "ab" * 32
+        datasets.zfs("create", "-u", f"{self.fs}/{stranger}")
+        self.assertEqual(self.cook("List datasets without a record"), stranger)
+
     # ---- all ----
 
     def test_strangers_are_listed(self):
+        if DRIVER == "zfs":
+            self.skipTest("is about directories")
         stranger = "ab" * 32
         os.mkdir(os.path.dirname(self.content(stranger)) if DRIVER == "overlay"
                  else self.content(stranger))
