@@ -16,6 +16,7 @@
 #include "imbrex/run.h"
 #include "imbrex/store.h"
 #include "imbrex/template.h"
+#include "imbrex/transfer.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -95,6 +95,10 @@
 #define LIMIT_ZFS_VALUE_BYTES 8192u
 /* A list of datasets, by name and origin: 250 bytes each, 250,000 layers. */
 #define LIMIT_ZFS_LIST_BYTES (64u * 1024u * 1024u)
+/* Snapshots told to another machine, so that it can send a difference: a command line of 21 KB. */
+#define LIMIT_TRANSFER_GUIDS 1024u
+/* What another machine says of itself: so many GUIDs of 27 bytes, and a token. */
+#define LIMIT_TRANSFER_STATUS_BYTES (64u * 1024u)
 /* Behind one record of a ZFS stream: a block, SPA_MAXBLOCKSIZE of OpenZFS. */
 #define LIMIT_ZFS_RECORD_BYTES (16u * 1024u * 1024u)
 

@@ -171,4 +171,25 @@ struct zfs_receive_opts {
 int zfs_receive(struct zfs *z, const struct zfs_name *name, int fd,
 	const struct zfs_receive_opts *opts, struct imbrex_error *err) MUST_CHECK;
 
+/* ---- from machine to machine ------------------------------------------------------------ */
+
+/*
+ * What is left of a stream that was cut is known by a token, the property receive_resume_token of
+ * what was received with `resumable`.
+ */
+bool zfs_token_is_valid(const char *token);
+/* The snapshot that a token is of, on the machine that sent it. noun: for messages. */
+int zfs_token_target(struct zfs *z, const char *token, const struct zfs_name *noun,
+	struct zfs_name *ret, struct imbrex_error *err) MUST_CHECK;
+int zfs_send_rest(struct zfs *z, const char *token, const struct zfs_name *snapshot, int fd,
+	struct imbrex_error *err) MUST_CHECK;
+
+/* Negative ends the walk with that status. */
+typedef int (*zfs_guid_fn)(
+	void *ctx, const char *snapshot, uint64_t guid, struct imbrex_error *err);
+/* The GUIDs of a dataset's snapshots, and with `children` of those of the datasets directly below;
+ * they are the same on every machine that a snapshot was sent to. */
+int zfs_guids(struct zfs *z, const struct zfs_name *in, bool children, zfs_guid_fn fn, void *ctx,
+	struct imbrex_error *err) MUST_CHECK;
+
 #endif

@@ -131,7 +131,7 @@ def check_enroot(tree, program):
     shown = set()
     commands = re.findall(r"(?m)^    ([a-z]+) +\w", output(program, "enroot", "help"))
     for name in commands:
-        shown |= set(re.findall(r"(?:^   |, )(--?[a-z]+)(?=,|  )",
+        shown |= set(re.findall(r"(?:^   |, )(--?[a-z][a-z-]*)(?=,|  )",
                                 output(program, "enroot", name, "--help"), re.M))
         tree.checked += 1
         if f"*{name}*" not in text:

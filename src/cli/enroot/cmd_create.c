@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cli/enroot/enroot.h"
+#include "imbrex/transfer.h"
 
 #define AT(member) offsetof(struct enroot_args, member)
 
@@ -29,7 +30,7 @@ static int create_dir(struct enroot *e, const char *image, const char *path)
 		       : EXIT_SUCCESS;
 }
 
-/* What kind of file an image is: 1 squashfs, 2 pointer, 0: message printed. */
+/* What kind of file an image is: 1 squashfs, 2 pointer, 3 ZFS stream, 0: message printed. */
 static int image_kind(const char *image)
 {
 	struct imbrex_error err = { 0 };
@@ -46,6 +47,8 @@ static int image_kind(const char *image)
 		return r > 0 ? 2 : 0;
 	if (imbrex_squashfs_probe(image, &err) > 0)
 		return 1;
+	if (imbrex_transfer_probe(image, &err) > 0)
+		return 3;
 	(void)enroot_error("Invalid image format: %s", image);
 	return 0;
 }
@@ -58,6 +61,8 @@ static char *name_of_image(const char *image)
 
 	if (str_ends(base, ".sqsh"))
 		len -= strlen(".sqsh");
+	else if (str_ends(base, ".zfs"))
+		len -= strlen(".zfs");
 	return strndup(base, len);
 }
 
@@ -82,6 +87,8 @@ static int run_create(struct enroot *e)
 	status = enroot_container_path(name, &path);
 	if (status != 0)
 		return status;
+	if (kind == 3)
+		return transfer_create(e, image, name);
 	if (e->backend == BACKEND_ZFS)
 		return kind == 2 ? zfs_create_pointer(e, image, name)
 				 : zfs_create_squashfs(e, image, name);
@@ -122,10 +129,9 @@ static int run_export(struct enroot *e)
 		return status;
 	if (e->args.format && !str_eq(e->args.format, "sqsh") && !str_eq(e->args.format, "zfs"))
 		return enroot_error("Invalid format: %s", e->args.format);
-	if (e->args.format && str_eq(e->args.format, "zfs"))
-		return enroot_error("--format=zfs requires ENROOT_STORAGE_BACKEND=zfs");
-	if (e->args.output && str_after(e->args.output, "zfs://"))
-		return enroot_error("zfs:// destinations require ENROOT_STORAGE_BACKEND=zfs");
+	if (e->args.zfs_send || (e->args.format && str_eq(e->args.format, "zfs")) ||
+		(e->args.output && str_after(e->args.output, "zfs://")))
+		return transfer_export(e);
 	if (e->backend == BACKEND_DIR && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
 		return enroot_error("No such file or directory: %s", path);
 	fallback = format_text("%s.sqsh", e->operands[0]);
@@ -187,6 +193,9 @@ static const struct enroot_option export_options[] = {
 	{ { "-o", "--output" }, AT(output), false, "Name of the image file" },
 	{ { "-f", "--force" }, AT(force), true, "Replace a file of that name" },
 	{ { "--format" }, AT(format), false, "What the file is: sqsh or zfs" },
+	{ { "--zfs-send" }, AT(zfs_send), true, "Write a ZFS stream to stdout" },
+	{ { "--zfs-have" }, AT(zfs_have), false, "GUIDs of snapshots on the other machine" },
+	{ { "--zfs-resume" }, AT(zfs_resume), false, "Token of a stream that was cut" },
 	{ { NULL } },
 };
 

@@ -86,6 +86,12 @@ static int run_import(struct enroot *e)
 	AUTO_FREE char *file = NULL;
 	int status;
 
+	if (e->args.zfs_recv || e->args.zfs_status)
+		return e->n_operands ? enroot_usage(e) : transfer_serve(e);
+	if (!e->n_operands)
+		return enroot_usage(e);
+	if (str_after(e->operands[0], "zfs://"))
+		return transfer_import(e, e->operands[0]);
 	if (format && !str_eq(format, "pointer") && !str_eq(format, "squashfs"))
 		return enroot_error("ENROOT_ZFS_IMPORT_FORMAT must be 'pointer' or 'squashfs', "
 				    "not '%s'",
@@ -95,8 +101,6 @@ static int run_import(struct enroot *e)
 	status = enroot_uri_parse(e->operands[0], &u);
 	if (status != 0)
 		return status;
-	if (u.scheme == SCHEME_ZFS)
-		return enroot_error("zfs:// URIs require ENROOT_STORAGE_BACKEND=zfs");
 	if (e->args.arch && !enroot_debian_arch(e->args.arch))
 		return enroot_error("Unsupported architecture: %s", e->args.arch);
 	name = enroot_uri_name(&u);
@@ -153,11 +157,11 @@ static int run_load(struct enroot *e)
 		return enroot_error("Invalid argument");
 	if (e->args.name && strchr(e->args.name, '/'))
 		return enroot_error("Invalid argument: %s", e->args.name);
+	if (str_after(e->operands[0], "zfs://"))
+		return transfer_load(e, e->operands[0]);
 	status = enroot_uri_parse(e->operands[0], &u);
 	if (status != 0)
 		return status;
-	if (u.scheme == SCHEME_ZFS)
-		return enroot_error("zfs:// URIs require ENROOT_STORAGE_BACKEND=zfs");
 	name = e->args.name ? strdup(e->args.name) : enroot_uri_name(&u);
 	if (!name)
 		return no_memory();
@@ -195,6 +199,9 @@ static const struct enroot_option import_options[] = {
 	{ { "-o", "--output" }, AT(output), false, "Name of the image file" },
 	{ { "-f", "--format" }, AT(format), false,
 		"What the file is: pointer or squashfs (backends store and zfs)" },
+	{ { "-n", "--name" }, AT(name), false, "Name of the container (--zfs-recv)" },
+	{ { "--zfs-recv" }, AT(zfs_recv), true, "Make a container of a ZFS stream on stdin" },
+	{ { "--zfs-status" }, AT(zfs_status), true, "Tell another machine what is here" },
 	{ { NULL } },
 };
 
@@ -209,7 +216,7 @@ static const struct enroot_option digest_options[] = { OPTION_ARCH, { { NULL } }
 
 const struct enroot_command import_commands[] = {
 	{ "import", "[OPTIONS] [--] URI", "Convert an image of a registry or engine to a file",
-		import_options, 1, 1, run_import },
+		import_options, 0, 1, run_import },
 	{ "load", "[OPTIONS] [--] URI", "Make a container of an image of a registry or engine",
 		load_options, 1, 1, run_load },
 	{ "digest", "[OPTIONS] [--] URI", "Show the digest of an image", digest_options, 1, 1,

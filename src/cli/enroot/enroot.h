@@ -23,7 +23,9 @@
 /* Values of all options; each command's table says which it has. */
 struct enroot_args {
 	const char *arch, *output, *name, *format;
+	const char *zfs_have, *zfs_resume;
 	bool force, fancy;
+	bool zfs_send, zfs_recv, zfs_status;
 };
 
 enum enroot_backend {
@@ -174,6 +176,15 @@ int zfs_load(struct enroot *e, const struct enroot_uri *u, const char *typed, co
 int zfs_export(struct enroot *e, const char *name, const char *file);
 int zfs_remove(struct enroot *e, const char *name);
 
+/* ---- ZFS streams -------------------------------------------------------------------------- */
+
+int transfer_create(struct enroot *e, const char *image, const char *name);
+int transfer_export(struct enroot *e);
+int transfer_import(struct enroot *e, const char *uri);
+int transfer_load(struct enroot *e, const char *uri);
+/* import --zfs-recv, --zfs-status */
+int transfer_serve(struct enroot *e);
+
 /* ---- what backends share ------------------------------------------------------------------ */
 
 /* Messages and options of an import. 0, or an exit status. */
@@ -200,6 +211,8 @@ int enroot_squash(const char *dir, const char *file, struct imbrex_squashfs_opts
 /* "Do you really want to delete PATH? [y/N] ": 1 yes, 0 no, -1 end of input. */
 int enroot_confirm(const char *path);
 
+/* Show how the command is used. Returns 1. */
+int enroot_usage(const struct enroot *e);
 /* The face itself. argv[0] is what it was called. Returns the exit status. */
 int enroot_main(struct cli *c, const char *program, char **argv);
 

@@ -58,6 +58,12 @@ static void print_command_usage(const struct enroot *e)
 	}
 }
 
+int enroot_usage(const struct enroot *e)
+{
+	print_command_usage(e);
+	return EXIT_FAILURE;
+}
+
 /* The value of "--name=value" if `word` is that. */
 static const char *glued_value(const struct enroot_option *o, const char *word)
 {
