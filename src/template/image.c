@@ -192,7 +192,7 @@ static int fill_flat(struct build *b, struct imbrex_error *err)
 /* 1 if another process made it meanwhile. */
 static int make(struct build *b, struct imbrex_error *err)
 {
-	bool chain = b->t->layer_chain && b->chains.n;
+	bool chain = b->chains.n > 0;
 	AUTO_WORK w = TEMPLATE_WORK_INIT;
 	struct template_start start = { 0 };
 	struct zfs_name leaf;
@@ -252,7 +252,7 @@ static int build_with(struct build *b, const char *source, const char *expect,
 {
 	int r = identify(b, source, err);
 
-	if (r == 0)
+	if (r == 0 && b->t->layer_chain)
 		r = name_chains(b, err);
 	if (r < 0)
 		return r;

@@ -200,7 +200,8 @@ int template_prepare(
 	r = template_is_mounted(t, &kind->parent, err);
 	if (r == 0) {
 		r = zfs_create(t->z, &kind->parent, NULL, err);
-		if (r == IMBREX_EEXIST)
+		/* Who may not make it may still use it. */
+		if (r < 0 && (r == IMBREX_EEXIST || zfs_exists(t->z, &kind->parent, NULL) > 0))
 			r = 0;
 		if (r == 0)
 			r = template_mount(t, &kind->parent, err);

@@ -310,6 +310,16 @@ class Words(Case):
         self.check(["create", "pointer"], 1, "",
                    "[ERROR] Not a ZFS pointer file: {root}/work/pointer\n")
 
+    def test_the_backend_zfs_wants_a_dataset(self):
+        with open(self.path("work", "p.sqsh"), "w", encoding="ascii") as f:
+            f.write(f"enroot-zfs-image:v1\nimage-config-sha256={'a' * 64}\narch=amd64\n"
+                    "uri=docker://x:1\nimported=2026-01-31T12:00:00Z\n")
+        for args in (["import", "docker://x"], ["load", "docker://x"], ["create", "p.sqsh"],
+                     ["export", "x"], ["remove", "x"]):
+            self.check(args, 1, "", "[ERROR] ENROOT_DATA_PATH ({root}/data) is not a ZFS dataset "
+                       "mountpoint\n", env={"ENROOT_STORAGE_BACKEND": "zfs"})
+        self.assertEqual(os.listdir(self.path("data")), [])
+
     def test_remove_asks_and_only_y_removes(self):
         for answer, status, there in (("n\n", 0, True), ("yes\n", 0, True), ("\n", 0, True),
                                       ("", 1, True), ("y\n", 0, False)):

@@ -190,6 +190,38 @@ class Zfs(fixture.Case):
                    "[ERROR] ENROOT_DATA_PATH ({root}/data) is not a ZFS dataset mountpoint\n",
                    env={"ENROOT_DATA_PATH": self.path("data")})
 
+    def test_the_recipes_of_the_man_page_work(self):
+        page = os.path.join(HERE, "..", "..", "man", "imbrex-zfs-templates.7.scd")
+        with open(page, encoding="utf-8") as f:
+            text = f.read().split("# RECOVERY BY HAND", 1)[1]
+        known = dict(b.split(".\n", 1)
+                     for b in re.findall(r"(?m)^```\n# (.*\n(?:.*\n)*?)```$", text))
+        key, mnt = self.images["a"][1], self.path("tmp", "mnt")
+        os.mkdir(mnt)
+
+        def do(title):
+            p = subprocess.run(
+                ["sh", "-euc", known.pop(title)], cwd=self.work, check=False,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env={**os.environ, "STORE": STORE, "KEY": key, "NAME": "box", "mnt": mnt})
+            self.assertEqual(p.returncode, 0, p.stdout)
+            return p.stdout
+
+        self.good("load", "-n", "box", self.uri("a"))
+        self.assertIn(f"{STORE}/box", do("List templates, when they were used, and what is cloned "
+                                         "from them"))
+        self.assertIn(key + "@pristine", do("See what stands on what"))
+        subprocess.run(["umount", f"{ROOT}/box"], check=True)
+        do("Read a container's files")
+        self.assertTrue(os.path.exists(self.path("work", "box.tar")))
+        self.good("remove", "-f", "box")
+        do("Destroy a template that nothing uses; its image is imported again when it is wanted")
+        # The fork's, which nobody but a person may call dead.
+        zfs("create", "-u", f"{STORE}/.templates/{key}.tmp")
+        do("Destroy what the fork left under construction when its process died")
+        self.good("load", "-n", "box", self.uri("a"))
+        self.assertEqual(known, {})
+
     # ---- chains -------------------------------------------------------------------------
 
     CHAIN = {"ENROOT_ZFS_LAYER_CHAIN": "y"}
@@ -231,6 +263,19 @@ class Zfs(fixture.Case):
         self.good("remove", "-f", "a", "b")
         r = self.good("import", "-o", "flat.sqsh", self.uri("a"))
         self.assertEqual(self.pulled(r), [f"Reusing cached template {key[:12]}"])
+
+    def test_imports_at_once_build_each_layer_once(self):
+        running = [subprocess.Popen([self.program, "import", "-o", f"{n}{i}.sqsh", self.uri(n)],
+                                    env=self.env(**self.CHAIN), cwd=self.work, text=True,
+                                    stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                   for i in range(2) for n in "ab"]
+        said = [p.communicate()[1] for p in running]
+        self.assertEqual([p.returncode for p in running], [0] * 4, said)
+        built = re.findall(r"(?m)^\[INFO\] Building layer (\w{12})\.\.\.$", "".join(said))
+        ids = set(chain(self.images["a"][2]) + chain(self.images["b"][2]))
+        self.assertEqual(sorted(built), sorted(i[:12] for i in ids))
+        self.assertEqual(set(self.layers()), ids)
+        self.assertEqual([n for n in self.datasets() if n.endswith(".tmp")], [])
 
     def test_equal_layers_on_other_bases_and_empty_ones_come_out_right(self):
         for name in "ace":

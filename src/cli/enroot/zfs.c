@@ -155,7 +155,7 @@ int zfs_import(struct enroot *e, const struct enroot_uri *u, const char *typed, 
 	if (!uri)
 		return enroot_error("out of memory");
 	if (import(t, &source, uri, NULL, &facts, &err) < 0)
-		return enroot_fail(&err);
+		return enroot_source_fail(&source, &err);
 	return write_pointer(&source, uri, &facts, file);
 }
 
@@ -227,7 +227,7 @@ static int make_of_pointer(struct origin *o, struct imbrex_templates *t, char **
 		return enroot_error("Pointer %s references image-config-sha256 %s, but URI now "
 				    "resolves to %s. Delete and re-import.",
 			o->file, p->config, facts.key);
-	return r < 0 ? enroot_fail(&err) : 0;
+	return r < 0 ? enroot_source_fail(o->source, &err) : 0;
 }
 
 static int make_of_image(struct origin *o, struct imbrex_templates *t, char **ret_key)
@@ -239,7 +239,7 @@ static int make_of_image(struct origin *o, struct imbrex_templates *t, char **re
 	if (!uri)
 		return enroot_error("out of memory");
 	if (import(t, o->source, uri, NULL, &facts, &err) < 0)
-		return enroot_fail(&err);
+		return enroot_source_fail(o->source, &err);
 	*ret_key = take_ptr(facts.key);
 	return 0;
 }
