@@ -13,6 +13,7 @@
 #include "os/mountfd.h"
 #include "os/mountinfo.h"
 #include "os/proc.h"
+#include "template/lease.h"
 
 /* ---- the helper ------------------------------------------------------------------------ */
 
@@ -128,20 +129,35 @@ static int mount_here(
 	return mount < 0 ? mount : mount_attach(mount, place, "", err);
 }
 
-int template_mount(
+static int mount_somehow(
 	struct imbrex_templates *t, const struct zfs_name *name, struct imbrex_error *err)
 {
 	struct imbrex_error why = { 0 };
-	int r = template_is_mounted(t, name, err);
+	int r = mount_here(t, name, &why);
 
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = mount_here(t, name, &why);
 	if (r == IMBREX_EPERM)
 		return ask_helper(t, name, /* unmount= */ false, err);
 	if (r < 0 && err)
 		*err = why;
 	return r;
+}
+
+int template_mount(
+	struct imbrex_templates *t, const struct zfs_name *name, struct imbrex_error *err)
+{
+	AUTO_FREE char *word = format_text("mount %s", template_relative(t, name));
+	AUTO_CLOSE int lock = -EBADF;
+	int r = template_is_mounted(t, name, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	/* Two that mount it at once would do so one over the other. */
+	r = word ? lease_lock(t->data_fd, word, /* wait= */ true, &lock, err) : fail_nomem(err);
+	if (r > 0)
+		r = template_is_mounted(t, name, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return mount_somehow(t, name, err);
 }
 
 void template_remove_place(struct imbrex_templates *t, const struct zfs_name *name)
