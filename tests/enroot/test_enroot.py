@@ -640,7 +640,7 @@ class Images(Case):
         row = mine[0]
         self.assertEqual([row[1], row[2], *row[6:]],
                          [str(p.pid), "sleep", *spaces, "/bin/sleep 100"])
-        self.assertRegex(row[3], r"^[SR][sl+]*$")
+        self.assertRegex(row[3], r"^[SR][<NLsl+]*$")
         self.assertRegex(row[4], r"^\d\d:\d\d$")
         self.assertRegex(row[5], r"^\d\d:\d\d$")
         self.assertIn(["idle"], rows)
