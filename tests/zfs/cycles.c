@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * zfs-cycles [N [TEST]]: a container's life N times over (100). Nothing is left, and what each asks
- * of ZFS stays the same, however many came before and however many others there are. TEST: a
- * pattern, of those to run.
+ * zfs-cycles [N [TEST [SECONDS]]]: a container's life N times over (100). Nothing is left, and what
+ * each asks of ZFS stays the same, however many came before and however many others there are.
+ * TEST: a pattern, of those to run. SECONDS: as many lives as begin in that time, and no more than
+ * N.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "os/mountinfo.h"
 
 static unsigned long n_cycles = 100;
+static uint64_t seconds_max = UINT32_MAX;
 
 static void live(struct real *r, unsigned long i)
 {
@@ -65,7 +67,7 @@ static void cycles_by(enum zfs_road road, unsigned long n)
 	datasets = count_all(&r);
 	mounts = count_zfs_mounts();
 	begun = now_monotonic_ns();
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && now_monotonic_ns() - begun < seconds_max * 1000000000; i++) {
 		size_t before = r.calls;
 
 		live(&r, i);
@@ -79,8 +81,9 @@ static void cycles_by(enum zfs_road road, unsigned long n)
 			print_message("%lu cycles in %u s\n", i + 1,
 				(unsigned int)((now_monotonic_ns() - begun) / 1000000000));
 	}
-	print_message("%lu cycles: %zu calls each, %u ms each (%u in the first quarter)\n", n,
-		first, (unsigned int)((now_monotonic_ns() - begun) / n / 1000000),
+	assert_true(i > 0);
+	print_message("%lu cycles: %zu calls each, %u ms each (%u in the first quarter)\n", i,
+		first, (unsigned int)((now_monotonic_ns() - begun) / i / 1000000),
 		(unsigned int)(quarter / (n / 4 + 1) / 1000000));
 	assert_int_equal(count_all(&r), datasets);
 	assert_int_equal(count_zfs_mounts(), mounts);
@@ -154,5 +157,7 @@ int main(int argc, char **argv)
 		n_cycles = strtoul(argv[1], NULL, 10);
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
+	if (argc > 3)
+		seconds_max = strtoul(argv[3], NULL, 10);
 	return cmocka_run_group_tests(group, NULL, NULL);
 }
