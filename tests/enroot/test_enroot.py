@@ -91,6 +91,15 @@ class Words(Case):
         (["create", "-n", "a/b", "image.sqsh"], 1, "", "[ERROR] Invalid argument: a/b\n"),
         (["create", "pointer"], 1, "", "[ERROR] {root}/work/pointer is a ZFS pointer file; "
          "ENROOT_STORAGE_BACKEND=zfs (or store) is required to use it\n"),
+        (["create", "stream.sqsh"], 1, "",
+         "[ERROR] .zfs images require ENROOT_STORAGE_BACKEND=zfs\n"),
+        (["import", "--zfs-recv"], 1, "", "[ERROR] --zfs-recv requires -n NAME\n"),
+        (["import", "--zfs-recv", "-n", "box"], 1, "",
+         "[ERROR] --zfs-recv requires ENROOT_STORAGE_BACKEND=zfs\n"),
+        (["import", "--zfs-status", "-n", "box"], 1, "",
+         "[ERROR] --zfs-status requires ENROOT_STORAGE_BACKEND=zfs\n"),
+        (["export", "--zfs-send", "box"], 1, "",
+         "[ERROR] --zfs-send requires ENROOT_STORAGE_BACKEND=zfs\n"),
         (["export", "nobody"], 1, "", f"[ERROR] {ABSENT}: {{root}}/data/nobody\n"),
         (["export", "a/b"], 1, "", "[ERROR] Invalid argument: a/b\n"),
         (["export", "--format", "iso", "box"], 1, "", "[ERROR] Invalid format: iso\n"),
@@ -113,7 +122,7 @@ class Words(Case):
     # argv whose answer is the command's usage, on stdout
     USAGES = [
         (["import"], 1), (["import", "a", "b"], 1), (["import", "-x", "a"], 1),
-        (["import", "-o"], 1), (["import", "--output=", "a"], 1), (["import", "-oname", "a"], 1),
+        (["import", "--zfs-recv", "-n", "x", "zfs://h/x"], 1), (["import", "-o"], 1), (["import", "--output=", "a"], 1), (["import", "-oname", "a"], 1),
         (["import", "--help"], 0), (["list", "-h"], 0), (["list", "-ff"], 1), (["info", "x"], 1),
         (["remove"], 1), (["remove", "--force=y", "box"], 1), (["export", "-f"], 1),
         (["export", "a", "b"], 1), (["create", "-n", "", "x"], 1), (["load", "-nf", "x"], 1),
@@ -149,7 +158,9 @@ class Words(Case):
 
     def setUp(self):
         super().setUp()
-        for name, data in (("there", b"x"), ("image.sqsh", b"hsqs")):
+        for name, data in (("there", b"x"), ("image.sqsh", b"hsqs"),
+                           # Told by content; cut behind it.
+                           ("stream.sqsh", bytes(8) + bytes.fromhex("accbbaf502000000"))):
             with open(self.path("work", name), "wb") as f:
                 f.write(data)
         self.pointer()
