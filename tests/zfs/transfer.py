@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers as ZFS streams: into files and back, and between two pools through a real ssh.
 
-usage: transfer.py IMBREX
+usage: transfer.py IMBREX ENROOT-ZFS-MOUNT [Transfer.TEST...]
 
 The store is the dataset IMBREX_ZFS; the other machine is this one, reached through sshd on a port of
 its own, where a program called enroot works on a second pool. For the virtual machine only.
@@ -10,6 +10,7 @@ its own, where a program called enroot works on a second pool. For the virtual m
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -45,13 +46,15 @@ def names(dataset):
     return [n for n in short if n not in (".templates", ".transfers")]
 
 
-def enroot(*argv, data=DATA, **env):
+def enroot(*argv, data=DATA, user=None, **env):
     """(status, what it said); coloured it is not, since nobody looks."""
     done = subprocess.run(
         [sys.argv_program, "enroot", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, check=False, cwd=WORK,
         env={"PATH": os.environ["PATH"], "HOME": "/root", "ENROOT_STORAGE_BACKEND": "zfs",
-             "ENROOT_DATA_PATH": data, "IMBREX_ENROOT_CONF_DIR": f"{WORK}/none", **env})
+             "ENROOT_DATA_PATH": data, "IMBREX_ENROOT_CONF_DIR": f"{WORK}/none",
+             "ENROOT_CACHE_PATH": f"{WORK}/cache-{user}", **env},
+        **({"user": user, "group": user, "extra_groups": []} if user else {}))
     return done.returncode, done.stdout
 
 
@@ -245,7 +248,9 @@ class Transfer(unittest.TestCase):
         # Whoever does not know of differences gets all of it.
         self.ok("export", "-o", f"{URI}/fourth", "base", ENROOT_ZFS_REMOTE=self.fork)
         self.assertEqual(self.words("fourth", PEER_DATA), "third\n")
-        self.assertEqual([n for n in names(STORE) if "enroot-" in n], [])
+        # Of the push that was refused, since it might go on; it goes with the container.
+        self.assertEqual(len([n for n in names(STORE) if "enroot-" in n]), 1)
+        self.ok("remove", "--force", "base")
 
     def test_load(self):
         self.ok("create", "base.zfs", data=PEER_DATA)
@@ -326,6 +331,69 @@ class Transfer(unittest.TestCase):
         self.assertEqual([n for n in names(STORE) if "enroot-" in n], [])
         self.assertEqual([n for n in names(PEER) if ".transfers" in n], [])
 
+    def test_killed(self):
+        # In the middle of a stream: the next command goes on, or begins again, at once.
+        self.ok("create", "base.zfs", data=PEER_DATA)
+        killer = script("killer", 'ssh "$@" | head -c 3000000\nkill -9 $PPID\n')
+        status, _ = enroot("load", f"{URI}/base", ENROOT_SSH_PROGRAM=killer)
+        self.assertEqual(status, -9)
+        self.assertEqual([n for n in names(STORE) if not n.startswith(".transfers/")], [])
+        self.ok("load", f"{URI}/base")
+        self.assertEqual(self.words("base"), "first\n")
+        self.assertEqual([n for n in names(STORE) if ".transfers" in n], [])
+        # Whatever is left over there goes with the container.
+        enroot("load", "-n", "x", f"{URI}/base", ENROOT_SSH_PROGRAM=killer)
+        self.ok("remove", "--force", "base", data=PEER_DATA)
+
+    def test_user(self):
+        # A user with rights to datasets, and the mount helper: own streams, and nobody else's.
+        uid, joe, data = 1000, f"{PEER_POOL}/joe", f"{WORK}/joe"
+        capability = struct.pack("<5I", 0x02000000, 1 << 21, 0, 0, 0)
+        helper = shutil.copy(sys.argv_helper, "/usr/local/bin/enroot-zfs-mount")
+        os.setxattr(helper, "security.capability", capability)
+        os.makedirs("/etc/enroot", exist_ok=True)
+        with open("/etc/enroot/enroot.conf", "w", encoding="ascii") as f:
+            f.write(f"ENROOT_DATA_PATH {data}\n")
+        with open("/etc/passwd", "a", encoding="ascii") as f:
+            f.write(f"imbrex-jim:x:{uid}:{uid}::/:/bin/sh\n")
+        os.chmod("/dev/zfs", 0o666)
+        os.chmod(WORK, 0o1777)
+        os.chmod("/scratch", 0o755)
+        zfs("create", "-o", f"mountpoint={data}", joe)
+        os.chown(data, uid, uid)
+        zfs("allow", "-u", "imbrex-jim", "create,mount,clone,destroy,snapshot,rename,canmount,"
+            "userprop,send,receive", joe)
+        zfs("clone", "-o", f"mountpoint={WORK}/mine", f"{PEER_POOL}/src@pristine",
+            f"{PEER_POOL}/mine")
+        os.chown(f"{WORK}/mine", uid, uid)
+        for name in ("big", "words"):
+            os.chown(f"{WORK}/mine/{name}", uid, uid)
+        zfs("snapshot", f"{PEER_POOL}/mine@x")
+        with open(f"{WORK}/mine.zfs", "wb") as f:
+            f.write(send(f"{PEER_POOL}/mine@x"))
+        as_joe = {"data": data, "user": uid, "HOME": data}
+        self.ok("create", "mine.zfs", **as_joe)
+        self.assertEqual(self.words("mine", data), "first\n")
+        self.write("mine", "second\n", data)
+        self.ok("export", "--format=zfs", "-o", "joe.zfs", "mine", **as_joe)
+        self.ok("create", "joe.zfs", **as_joe)
+        self.assertEqual(self.words("joe", data), "second\n")
+        with open("/proc/self/mountinfo", encoding="ascii") as f:
+            options = [line.split()[5] for line in f if f" {data}/joe " in line]
+        self.assertTrue(options and "nosuid,nodev" in options[0], options)
+        self.assertEqual([n for n in names(joe) if "enroot-" in n or ".transfers" in n], [])
+        # Files of root in it: not this user's to have.
+        status, said = enroot("create", "base.zfs", **as_joe)
+        self.assertEqual(status, 1)
+        self.assertIn(f"belongs to user 0, not to user {uid}", said)
+        self.assertFalse([n for n in names(joe) if n == "base"])
+        for name in ("mine", "joe"):
+            self.ok("remove", "--force", name, **as_joe)
+        self.assertFalse([n for n in names(joe) if not n.startswith(".")])
+        zfs("destroy", "-r", f"{PEER_POOL}/mine")
+        zfs("destroy", "-R", "-f", joe)
+        os.unlink(helper)
+
     def test_names(self):
         # Nothing of a URI becomes an option or a command.
         for uri in ("zfs://-oProxyCommand=id/x", "zfs://host/a b", "zfs://host/a;id",
@@ -345,5 +413,5 @@ if __name__ == "__main__":
         if not os.path.exists(program):
             print(f"skipped: {program} is not installed")
             sys.exit(77)
-    sys.argv_program = sys.argv.pop(1)
+    sys.argv_program, sys.argv_helper = sys.argv.pop(1), sys.argv.pop(1)
     unittest.main(verbosity=2)
