@@ -192,9 +192,8 @@ class Store:
         self.name, self.base = name, os.path.join(base, name)
         self.root, self.runroot = self.base + "/root", self.base + "/run"
         os.mkdir(self.base)
-        self.dataset = datasets.mount(self.root) if datasets else None
-        if datasets:
-            os.chmod(self.root, 0o700)
+        # podman wants not only the root there, but what is above it.
+        self.dataset = datasets.mount(self.base) if datasets else None
         self.env = dict(os.environ, CONTAINERS_STORAGE_CONF="/dev/null", HOME=self.base,
                         _CONTAINERS_OVERLAY_DISABLE_IDMAP="yes", XDG_RUNTIME_DIR=self.base)
 
@@ -255,10 +254,6 @@ class Ours(Store):
             self.imbrex("mount", "two")
         if DRIVER == "zfs":
             self.storage("create-container", "--storage-opt", "size=1g", "localhost/one:latest")
-            self.imbrex("create", "--name", "busy", "one")
-            where = self.imbrex("mount", "busy")
-            with open(where + "/etc/passwd", encoding="utf-8"):  # removed while it is in use
-                self.imbrex("rm", "--force", "busy")
 
     def die_importing(self):
         """Killed in the middle of an archive: what it has staged is left."""
@@ -380,9 +375,9 @@ def run(base):
         found += judge(store, table)
         if datasets:
             found += judge_datasets(store, listed)
-    # Between two renames only: tests/zfs/faults.c.
+    # Between two renames only, and until the next repair: tests/zfs/ has them.
     found += [f"{r.page}: dataset '{r.text}' was met nowhere" for r in listed
-              if not r.met and "replaced" not in r.content]
+              if not r.met and not re.search("replaced|in use", r.content)]
     for row in table:
         where = f"{row.page}: row '{row.text}'"
         if row.optional == 2 and row.met:

@@ -303,6 +303,30 @@ class Recipes(unittest.TestCase):
         self.cook("Put a layer back")
         self.clean()
 
+    def test_datasets_are_shown(self):
+        self.zfs()
+        out = self.cook("Show layers, what each was cloned from, and what it takes")
+        shown = {line.split()[0]: line.split() for line in out.splitlines()}
+        layers = {f"{self.fs}/{r['id']}" for r in self.records("layers")}
+        self.assertEqual(layers - set(shown), set())
+        self.assertTrue([w for w in shown[f"{self.fs}/{self.layer}"]
+                         if w.startswith(f"{self.fs}/{self.top}@imbrex-")])
+        marks = [line.split("\t") for line in
+                 self.cook("Show what imbrex made, for which graph root").splitlines()]
+        self.assertEqual({m[0] for m in marks}, layers)
+        self.assertEqual({m[2] for m in marks}, {os.path.realpath(self.root)})
+
+    def test_who_keeps_a_layer_busy_is_shown(self):
+        self.zfs()
+        self.imbrex("mount", "box")
+        datasets.zfs("snapshot", f"{self.fs}/{self.layer}@kept")
+        datasets.zfs("hold", "mine", f"{self.fs}/{self.layer}@kept")
+        shown = self.cook("Show who keeps a layer busy: processes that see it mounted, and holds")
+        self.assertIn(f"/proc/{os.getpid()}/mountinfo", shown)
+        self.assertRegex(shown, f"{self.layer}@kept +mine ")
+        datasets.zfs("release", "mine", f"{self.fs}/{self.layer}@kept")
+        self.imbrex("umount", "box")
+
     def test_strange_datasets_are_listed(self):
         self.zfs()
         stranger = "ab" * 32
@@ -350,6 +374,8 @@ class Recipes(unittest.TestCase):
         self.cook("Unmount everything")
         with open("/proc/self/mountinfo", encoding="utf-8") as f:
             self.assertNotIn(self.root, f.read())
+        if DRIVER == "zfs":  # an empty directory stays where a layer was mounted
+            self.imbrex("gc")
         self.clean()
 
     def test_a_container_is_forgotten(self):
