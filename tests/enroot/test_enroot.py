@@ -325,11 +325,12 @@ class Words(Case):
         with open(self.path("work", "p.sqsh"), "w", encoding="ascii") as f:
             f.write(f"enroot-zfs-image:v1\nimage-config-sha256={'a' * 64}\narch=amd64\n"
                     "uri=docker://x:1\nimported=2026-01-31T12:00:00Z\n")
+        before = os.listdir(self.path("data"))
         for args in (["import", "docker://x"], ["load", "docker://x"], ["create", "p.sqsh"],
                      ["export", "x"], ["remove", "x"]):
             self.check(args, 1, "", "[ERROR] ENROOT_DATA_PATH ({root}/data) is not a ZFS dataset "
                        "mountpoint\n", env={"ENROOT_STORAGE_BACKEND": "zfs"})
-        self.assertEqual(os.listdir(self.path("data")), [])
+        self.assertEqual(os.listdir(self.path("data")), before)
 
     def test_remove_asks_and_only_y_removes(self):
         for answer, status, there in (("n\n", 0, True), ("yes\n", 0, True), ("\n", 0, True),
