@@ -121,7 +121,13 @@ static int refused(const struct http_response *answer, struct imbrex_error *err)
 	}
 	if (text && *text)
 		return fail(err, status, "%s: %.500s", answer->host, text);
-	return fail(err, status, "%s: answers with HTTP status %ld", answer->host, answer->status);
+	status =
+		fail(err, status, "%s: answers with HTTP status %ld", answer->host, answer->status);
+	/* In the words of Go's HTTP server, which has no other sign of it. */
+	if (answer->status == 400 && strstr(str_text(&answer->document), "to an HTTPS server"))
+		return hint(
+			err, status, "it speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH");
+	return status;
 }
 
 static int perform(struct engine *e, const char *name, const char *what,

@@ -26,8 +26,8 @@ class Dockerd:
     class Unavailable(Exception):
         pass
 
-    def __init__(self, folder, driver="overlay2"):
-        self.dir, self.driver, self.process = folder, driver, None
+    def __init__(self, folder, driver="overlay2", options=()):
+        self.dir, self.driver, self.options, self.process = folder, driver, options, None
         self.host = f"unix://{folder}/docker.sock"
         self.client = docker()
 
@@ -40,7 +40,7 @@ class Dockerd:
                 ["dockerd", "--config-file", self.dir + "/daemon.json", "--data-root", self.dir + "/data",
                  "--exec-root", self.dir + "/exec", "--pidfile", self.dir + "/pid", "-H", self.host,
                  "--storage-driver", self.driver, "--iptables=false", "--ip6tables=false",
-                 "--ip-forward=false", "--ip-masq=false", "--bridge=none"],
+                 "--ip-forward=false", "--ip-masq=false", "--bridge=none", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + 60
         while time.monotonic() < end:
