@@ -43,7 +43,7 @@ PATIENCE = 25  # seconds for one command on a store that has grown
 MANY = 58      # layers of the image whose removal is measured
 # Parts of the report beside the rows: modules of this folder with section(bench), which returns
 # lines of Markdown.
-SECTIONS = ["waiting", "daemon", "btrfs", "creating"]
+SECTIONS = ["waiting", "daemon", "enroot", "btrfs", "creating"]
 
 
 def say(text):
@@ -96,6 +96,8 @@ class Median:
 
 
 class Bench:
+    run_class = Run  # for parts that cannot import this script
+
     def __init__(self, options):
         self.options = options
         self.work = os.path.abspath(options.work)
