@@ -93,6 +93,20 @@ IMBREX_API void imbrex_rootfs_facts_done(struct imbrex_rootfs_facts *f);
 IMBREX_API int imbrex_rootfs_import(const char *source, const char *dir,
 	const struct imbrex_rootfs_opts *opts, struct imbrex_rootfs_facts *ret,
 	struct imbrex_error *err) __attribute__((warn_unused_result));
+/*
+ * An image as a squashfs file; the tree in between lies in the directory `temp_dir`. What the
+ * source has no time for gets the image's. squash, opts and ret may be NULL.
+ */
+IMBREX_API int imbrex_squashfs_import(const char *source, const char *file, const char *temp_dir,
+	const struct imbrex_rootfs_opts *opts, const struct imbrex_squashfs_opts *squash,
+	struct imbrex_rootfs_facts *ret, struct imbrex_error *err)
+	__attribute__((warn_unused_result));
+/*
+ * Remove what processes that died left in a directory while they made something there. Calls that
+ * make something do so first; whoever ends others does it behind them.
+ */
+IMBREX_API int imbrex_rootfs_recover(const char *dir, struct imbrex_error *err)
+	__attribute__((warn_unused_result));
 /* The digest of the manifest that a source has for the platform. ret: free(). */
 IMBREX_API int imbrex_rootfs_digest(const char *source, const struct imbrex_rootfs_opts *opts,
 	char **ret, struct imbrex_error *err) __attribute__((warn_unused_result));

@@ -67,20 +67,39 @@ static int check_temp(const struct new_dir *d, struct imbrex_error *err)
 	return 0;
 }
 
-static int make_temp(struct new_dir *d, struct imbrex_error *err)
+/* The same in a user namespace: its root is not the machine's. */
+static void set_root(struct new_dir *d)
 {
 	struct rootless_facts who;
-	int r;
 
-	/* The same in a user namespace: its root is not the machine's. */
 	rootless_facts_read(&who);
 	(void)snprintf(d->root, sizeof(d->root), ".imbrex-%u", (unsigned int)who.uid);
+}
+
+static int make_temp(struct new_dir *d, struct imbrex_error *err)
+{
+	int r;
+
+	set_root(d);
 	r = check_temp_root(d, err);
 	if (r == 0)
 		r = tempdir_recover(d->parent_fd, d->root, err);
 	if (r == 0)
 		r = tempdir_new(d->parent_fd, d->root, &d->temp, err);
 	return r < 0 ? r : check_temp(d, err);
+}
+
+static int make_dir(struct new_dir *d, const char *path, struct imbrex_error *err)
+{
+	int r = make_temp(d, err);
+
+	if (r < 0)
+		return r;
+	tempdir_stage_addition(d->temp, d->made);
+	if (mkdirat(tempdir_fd(d->temp), d->made, 0755) < 0)
+		return fail_errno(err, "make directory '%s'", path);
+	d->fd = open_dir_at(tempdir_fd(d->temp), d->made, err);
+	return d->fd < 0 ? d->fd : 0;
 }
 
 int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err)
@@ -92,20 +111,38 @@ int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err)
 		return r;
 	if (exists_at(d->parent_fd, d->name))
 		return fail(err, IMBREX_EEXIST, "'%s' exists already", path);
-	r = make_temp(d, err);
-	if (r < 0)
-		return r;
-	tempdir_stage_addition(d->temp, d->made);
-	if (mkdirat(tempdir_fd(d->temp), d->made, 0755) < 0)
-		return fail_errno(err, "make directory '%s'", path);
-	d->fd = open_dir_at(tempdir_fd(d->temp), d->made, err);
-	return d->fd < 0 ? d->fd : 0;
+	return make_dir(d, path, err);
+}
+
+int new_dir_begin_temporary(struct new_dir *d, const char *parent, struct imbrex_error *err)
+{
+	d->parent_fd = open_root_dir_at(AT_FDCWD, parent, err);
+	if (d->parent_fd < 0)
+		return d->parent_fd;
+	return make_dir(d, parent, err);
 }
 
 /* Stays if others are at work there. */
 static void drop_root(const struct new_dir *d)
 {
 	(void)unlinkat(d->parent_fd, d->root, AT_REMOVEDIR);
+}
+
+int new_dir_recover(const char *parent, struct imbrex_error *err)
+{
+	struct new_dir d = NEW_DIR_INIT;
+	AUTO_CLOSE int fd = open_root_dir_at(AT_FDCWD, parent, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	d.parent_fd = fd;
+	set_root(&d);
+	r = check_temp_root(&d, err);
+	if (r == 0)
+		r = tempdir_recover(fd, d.root, err);
+	drop_root(&d);
+	return r;
 }
 
 int new_dir_commit(struct new_dir *d, struct imbrex_error *err)

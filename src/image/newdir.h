@@ -5,7 +5,8 @@
  * directory ".imbrex-UID" there, which is gone when nobody needs it.
  *
  * new_dir_begin -> fill .fd -> new_dir_commit; new_dir_done in every case (AUTO_NEW_DIR): without a
- * commit it removes everything. Errors: err; messages name the path.
+ * commit it removes everything. new_dir_begin_temporary: never committed. Errors: err; messages
+ * name the path.
  */
 #ifndef IMAGE_NEWDIR_H
 #define IMAGE_NEWDIR_H
@@ -29,6 +30,11 @@ struct new_dir {
 
 /* EEXIST if something has that name. */
 int new_dir_begin(struct new_dir *d, const char *path, struct imbrex_error *err) MUST_CHECK;
+/* One in the directory `parent` that is not to stay. */
+int new_dir_begin_temporary(
+	struct new_dir *d, const char *parent, struct imbrex_error *err) MUST_CHECK;
+/* What dead processes left in the directory `parent`. Somebody else's is left alone. */
+int new_dir_recover(const char *parent, struct imbrex_error *err) MUST_CHECK;
 /* Sync what is in it, then give it its name. */
 int new_dir_commit(struct new_dir *d, struct imbrex_error *err) MUST_CHECK;
 void new_dir_done(struct new_dir *d);

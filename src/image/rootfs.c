@@ -23,6 +23,7 @@
 #include "image/import.h"
 #include "image/newdir.h"
 #include "image/runfiles.h"
+#include "image/squashfs.h"
 #include "image/tidy.h"
 #include "oci/digest.h"
 #include "os/atomic.h"
@@ -263,7 +264,7 @@ static int cache_layer(void *ctx, size_t index, struct imbrex_error *err)
 	char hex[HASH_HEX_MAX];
 	int r;
 
-	r = atomic_file_open(&file, im->cache, hash_hex(&d->digest, hex), err);
+	r = atomic_file_open_unnamed(&file, im->cache, hash_hex(&d->digest, hex), err);
 	if (r < 0)
 		return r;
 	copy = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
@@ -553,9 +554,10 @@ static int set_facts(
 	return fail_nomem(err);
 }
 
-static int import(struct import *im, const char *source, const char *dir, struct imbrex_error *err)
+/* dir: where it is to appear; NULL: it is not, it lies in `temp_dir`. */
+static int make_tree(struct import *im, const char *source, const char *dir, const char *temp_dir,
+	struct new_dir *made, struct imbrex_error *err)
 {
-	AUTO_NEW_DIR made = NEW_DIR_INIT;
 	int r;
 
 	r = import_open(im, source, err);
@@ -564,12 +566,44 @@ static int import(struct import *im, const char *source, const char *dir, struct
 	if (r == 0)
 		r = import_cache(im, err);
 	if (r == 0)
-		r = new_dir_begin(&made, dir, err);
+		r = dir ? new_dir_begin(made, dir, err)
+			: new_dir_begin_temporary(made, temp_dir, err);
 	if (r == 0)
-		r = apply_layers(im, made.fd, err);
-	if (r == 0)
-		r = import_configure(im, made.fd, err);
+		r = apply_layers(im, made->fd, err);
+	return r < 0 ? r : import_configure(im, made->fd, err);
+}
+
+static int import(struct import *im, const char *source, const char *dir, struct imbrex_error *err)
+{
+	AUTO_NEW_DIR made = NEW_DIR_INIT;
+	int r = make_tree(im, source, dir, NULL, &made, err);
+
 	return r < 0 ? r : new_dir_commit(&made, err);
+}
+
+/* Directories that only had to be there have a time of now: the image's is put in its place. */
+static int import_squashfs(struct import *im, const char *source, const char *temp_dir,
+	const char *file, const struct imbrex_squashfs_opts *squash, struct imbrex_error *err)
+{
+	AUTO_NEW_DIR made = NEW_DIR_INIT;
+	struct imbrex_squashfs_opts opts = { 0 };
+	struct timespec start;
+	int64_t start_sec;
+	int r;
+
+	if (clock_gettime(CLOCK_REALTIME, &start) < 0)
+		return fail_errno(err, "the clock");
+	/* File systems may keep a coarser time. */
+	start_sec = start.tv_sec - 1;
+	r = make_tree(im, source, NULL, temp_dir, &made, err);
+	if (r < 0)
+		return r;
+	if (squash)
+		opts = *squash;
+	opts.made_after = &start_sec;
+	opts.made_time_sec = parse_time(im->config.created);
+	import_tell(im, IMBREX_ROOTFS_PACK, 0, NULL);
+	return squashfs_create(made.fd, NULL, file, &opts, err);
 }
 
 PUBLIC int imbrex_rootfs_import(const char *source, const char *dir,
@@ -585,6 +619,30 @@ PUBLIC int imbrex_rootfs_import(const char *source, const char *dir,
 		r = set_facts(&im, ret, err);
 	import_done(&im);
 	return r < 0 ? wrap(err, r, "import %s", source) : 0;
+}
+
+PUBLIC int imbrex_squashfs_import(const char *source, const char *file, const char *temp_dir,
+	const struct imbrex_rootfs_opts *opts, const struct imbrex_squashfs_opts *squash,
+	struct imbrex_rootfs_facts *ret, struct imbrex_error *err)
+{
+	static const struct imbrex_rootfs_opts none = { 0 };
+	struct import im = IMPORT_INIT(opts ? opts : &none);
+	int r;
+
+	/* Before anything is fetched for nothing. */
+	r = squashfs_check(squash, err);
+	if (r < 0)
+		return r;
+	r = import_squashfs(&im, source, temp_dir, file, squash, err);
+	if (r == 0)
+		r = set_facts(&im, ret, err);
+	import_done(&im);
+	return r < 0 ? wrap(err, r, "import %s", source) : 0;
+}
+
+PUBLIC int imbrex_rootfs_recover(const char *dir, struct imbrex_error *err)
+{
+	return new_dir_recover(dir, err);
 }
 
 PUBLIC void imbrex_rootfs_facts_done(struct imbrex_rootfs_facts *f)

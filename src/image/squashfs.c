@@ -175,6 +175,7 @@ static int set_options(const struct imbrex_squashfs_opts *opts, struct squashfs_
 	return 0;
 }
 
+/* p->root is open. */
 static int pack_into(struct pack *p, const char *dir, int *fd, struct imbrex_error *err)
 {
 	struct squashfs_file file = file_of(fd, 0);
@@ -186,13 +187,10 @@ static int pack_into(struct pack *p, const char *dir, int *fd, struct imbrex_err
 		r = squashfs_writer_new(&file, &o, &p->to, err);
 	if (r < 0)
 		return r;
-	p->root = open_root_dir_at(AT_FDCWD, dir, err);
-	if (p->root < 0)
-		return p->root;
 	r = push_tree(p, err);
 	/* The writer points to `file`. */
 	entry_sink_free(take_ptr(p->to));
-	return r < 0 ? wrap(err, r, "'%s'", dir) : 0;
+	return r < 0 && dir ? wrap(err, r, "'%s'", dir) : r;
 }
 
 /* What the umask leaves of 0666: as if the caller had made the file. */
@@ -212,7 +210,14 @@ static mode_t file_mode(void)
 	return 0666 & ~mask;
 }
 
-PUBLIC int imbrex_squashfs_create(const char *dir, const char *file,
+int squashfs_check(const struct imbrex_squashfs_opts *opts, struct imbrex_error *err)
+{
+	struct squashfs_options o;
+
+	return opts ? set_options(opts, &o, err) : 0;
+}
+
+int squashfs_create(int rootfd, const char *dir, const char *file,
 	const struct imbrex_squashfs_opts *opts, struct imbrex_error *err)
 {
 	static const struct imbrex_squashfs_opts none = { 0 };
@@ -228,12 +233,23 @@ PUBLIC int imbrex_squashfs_create(const char *dir, const char *file,
 		return r;
 	if (!p.opts->replace && exists_at(parent, name))
 		return fail(err, IMBREX_EEXIST, "'%s' exists already", file);
-	r = atomic_file_open(&out, parent, name, err);
+	r = atomic_file_open_unnamed(&out, parent, name, err);
 	if (r < 0)
 		return r;
+	p.root = fcntl(rootfd, F_DUPFD_CLOEXEC, 3);
+	if (p.root < 0)
+		return fail_errno(err, "'%s'", file);
 	r = pack_into(&p, dir, &out.fd, err);
 	pack_done(&p);
 	return r < 0 ? r : atomic_file_commit(&out, file_mode(), ATOMIC_SYNC, NULL, err);
+}
+
+PUBLIC int imbrex_squashfs_create(const char *dir, const char *file,
+	const struct imbrex_squashfs_opts *opts, struct imbrex_error *err)
+{
+	AUTO_CLOSE int fd = open_root_dir_at(AT_FDCWD, dir, err);
+
+	return fd < 0 ? fd : squashfs_create(fd, dir, file, opts, err);
 }
 
 /* ---- reading --------------------------------------------------------------------------- */

@@ -27,7 +27,8 @@ struct atomic_file {
 	int dirfd;               /* borrowed */
 	int fd;                  /* owned; write here; -EBADF when committed or aborted */
 	char name[NAME_MAX + 1]; /* final name */
-	char temp[NAME_MAX + 1]; /* ".tmp-<name><digits>"; "" when there is none to remove */
+	char temp[NAME_MAX + 1]; /* ".tmp-<name><digits>"; "" when there is none to remove, or none
+				    yet */
 };
 
 #define ATOMIC_FILE_INIT                      \
@@ -37,6 +38,12 @@ struct atomic_file {
 
 /* Make the temporary (0600) beside the final `name`, which is one component. */
 int atomic_file_open(
+	struct atomic_file *f, int dirfd, const char *name, struct imbrex_error *err) MUST_CHECK;
+/*
+ * The same for files that take long: where the file system can, it has no name before it is whole,
+ * so that nothing is left of it whoever dies.
+ */
+int atomic_file_open_unnamed(
 	struct atomic_file *f, int dirfd, const char *name, struct imbrex_error *err) MUST_CHECK;
 int atomic_file_write(
 	struct atomic_file *f, const void *buf, size_t len, struct imbrex_error *err) MUST_CHECK;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Does the enroot face treat registries as enroot does: lines, settings, exit statuses?
+"""Does the enroot face treat registries as enroot does: lines, settings, exit statuses? And what is
+left of a command that is ended?
 
 usage: test_network.py IMBREX [TEST...]
 
@@ -9,12 +10,14 @@ The registry is tests/registry/server.py, which misbehaves by name.
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 import fixture
@@ -22,6 +25,7 @@ from fixture import Case
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "registry"))
+import engine  # noqa: E402
 import server  # noqa: E402
 
 IMBREX = os.path.abspath(sys.argv[1])
@@ -262,12 +266,221 @@ class Network(Case):
         self.assertIn("[WARN] Image architecture doesn't match the requested one: amd64 != arm64\n", r.err)
 
 
+class Interrupted(Case):
+    """Whoever ends an import, a load or a creation, nothing stays behind."""
+
+    def setUp(self):
+        super().setUp()
+        self.digest, _ = fixture.layout(self.path("tmp", "layout"), fixture.LAYERS, fixture.CONFIG)
+        self.places = [self.path(n) for n in ("work", "data", "tmp")]
+
+    def left(self):
+        """Names below the places, but for what was there; files of the cache are no matter here."""
+        found = []
+        for place in self.places:
+            found += [n for n in os.listdir(place) if n not in ("layout", "run", "image.sqsh")]
+        return found + [n for n in os.listdir(self.path("cache")) if n.startswith(".")]
+
+    def start(self, *args, **env):
+        return subprocess.Popen([self.program, *args], env=self.env(**env), cwd=self.work,
+                                executable=self.program, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                stdin=subprocess.DEVNULL, text=True)
+
+    def stalled(self, *args):
+        """A command that waits for a registry in the middle of a layer, its tree begun or not."""
+        s = server.Server(server.load_layout(self.path("tmp", "layout")), {"stall": True})
+        self.addCleanup(s.stop)
+        p = self.start(*args, f"docker://{s.host}/team/app:1")
+        self.wait_for(lambda: s.asked("/blobs/"), p)
+        return p
+
+    def wait_for(self, what, p):
+        end = time.monotonic() + 60
+        while not what():
+            self.assertIsNone(p.poll())
+            self.assertLess(time.monotonic(), end)
+            os.sched_yield()
+
+    def slow_image(self):
+        """One whose extraction takes long enough to be met in the middle."""
+        source = self.path("tmp", "src")
+        os.makedirs(source)
+        for n in range(2000):
+            with open(f"{source}/{n}", "wb") as f:
+                f.write(b"%d" % n * 1000)
+        subprocess.run(["mksquashfs", source, self.path("work", "image.sqsh"), "-no-progress", "-quiet",
+                        "-all-root", "-noI", "-noD", "-noF"], check=True, stdout=subprocess.PIPE)
+        shutil.rmtree(source)
+
+    def temporaries(self, place):
+        found = []
+        for d in os.listdir(place):
+            if d.startswith(".imbrex-"):
+                try:
+                    found += [n for n in os.listdir(os.path.join(place, d)) if n.startswith("temp-dir-")]
+                except FileNotFoundError:
+                    pass
+        return found
+
+    def test_signals_while_a_registry_is_waited_for(self):
+        for command in ("import", "load"):
+            for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                p = self.stalled(command)
+                p.send_signal(sig)
+                out, err = p.communicate(timeout=60)
+                self.assertEqual((p.returncode, out), (-sig, ""), err)
+                self.assertEqual(self.left(), [])
+
+    def test_signals_while_a_tree_is_made(self):
+        self.slow_image()
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            p = self.start("create", "-n", "box", "image.sqsh")
+            self.wait_for(lambda: self.temporaries(self.path("data")), p)
+            p.send_signal(sig)
+            p.communicate(timeout=60)
+            self.assertEqual((p.returncode, self.left()), (-sig, []))
+        # All of a terminal's processes at once, as ^C does it.
+        p = subprocess.Popen([self.program, "create", "-n", "box", "image.sqsh"], env=self.env(),
+                             cwd=self.work, executable=self.program, stderr=subprocess.DEVNULL,
+                             start_new_session=True)
+        self.wait_for(lambda: self.temporaries(self.path("data")), p)
+        os.killpg(p.pid, signal.SIGINT)
+        self.assertEqual((p.wait(60), self.left()), (-signal.SIGINT, []))
+
+    def test_after_a_kill_the_next_command_takes_away_what_is_left(self):
+        self.slow_image()
+        p = self.start("create", "-n", "box", "image.sqsh")
+        self.wait_for(lambda: self.temporaries(self.path("data")), p)
+        children = open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii").read().split()
+        self.assertEqual(len(children), 1)
+        p.kill()
+        p.communicate(timeout=60)
+        # The child goes with its parent; its lock says so.
+        end = time.monotonic() + 60
+        while os.path.exists(f"/proc/{children[0]}") and time.monotonic() < end and "Z" not in open(
+                f"/proc/{children[0]}/stat", encoding="ascii").read().rpartition(")")[2][:3]:
+            os.sched_yield()
+        self.assertNotIn("box", os.listdir(self.path("data")))
+        self.good("create", "-n", "box", "image.sqsh")
+        self.assertEqual(self.left(), ["box"])
+        self.assertEqual(len(os.listdir(self.path("data", "box"))), 2000)
+
+    def test_what_is_ignored_stays_ignored(self):
+        """As nohup(1) starts it."""
+        self.slow_image()
+        p = subprocess.Popen(["sh", "-c", 'trap "" HUP; exec "$0" create -n box image.sqsh', self.program],
+                             env=self.env(), cwd=self.work, stderr=subprocess.DEVNULL)
+        self.wait_for(lambda: self.temporaries(self.path("data")), p)
+        p.send_signal(signal.SIGHUP)
+        self.assertEqual((p.wait(60), self.left()), (0, ["box"]))
+
+    def test_who_ignores_children_gets_a_status_all_the_same(self):
+        self.slow_image()
+        p = subprocess.Popen([self.program, "create", "-n", "box", "image.sqsh"], env=self.env(),
+                             cwd=self.work, executable=self.program, stderr=subprocess.DEVNULL,
+                             preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual((p.wait(60), self.left()), (0, ["box"]))
+        r = self.enroot("create", "-n", "box", "image.sqsh")
+        self.assertEqual(r.status, 1)
+
+
+class Hostile(Case):
+    """Archives of an engine that lie: one error, and nothing to be seen of them."""
+
+    def setUp(self):
+        super().setUp()
+        tars = [engine.layer(n, 20_000) for n in ("base", "middle", "top")]
+        self.image = engine.Image(tars)
+        self.tars = tars
+
+    def mutations(self):
+        image, tars = self.image, self.tars
+        name = image.v1_names()[1] + "/layer.tar"
+
+        def old(change):
+            archive = image.docker20()
+            change(archive)
+            return archive
+
+        def instead(target):
+            return lambda a: (a.remove(name), a.link(name, target))
+
+        def two(archive):
+            saved = server.json.loads(archive.members[-1][1])
+            archive.replace("manifest.json", server.json.dumps(saved * 2).encode())
+
+        yield "none", b"x" * 4096, "not a tar archive"
+        yield "a root file system", engine.Archive().add("x/layer.tar", tars[0]), "has no manifest.json"
+        yield "no manifest", old(lambda a: a.members.pop()), "has no manifest.json"
+        yield "cut", image.docker20().bytes()[:30_000], "cut short at byte|connection lost"
+        yield "doubled", old(lambda a: a.add(name, tars[1])), "is there twice"
+        yield "missing", old(lambda a: a.remove(name)), f"no member '{name}'"
+        yield "link outside", old(instead("../../etc/passwd")), "leads outside the archive"
+        yield "absolute link", old(instead("/etc/passwd")), "leads outside the archive"
+        yield "circle", old(instead("layer.tar")), "more than 16 links in a row"
+        yield "two images", old(two), "holds 2 images"
+        yield "another image", engine.Image(tars, Cmd=["/bin/false"]).docker20(), \
+            "the engine announced image|content is"
+        yield "another layer", old(lambda a: a.replace(name, engine.layer("fake", 20_000))), "content is sha256:"
+        blobs = image.layout()
+        blobs.replace("blobs/sha256/" + image.diff_ids[1][7:], engine.layer("fake", 20_000))
+        yield "another blob", blobs, "content is sha256:"
+        yield "configuration", old(lambda a: a.replace(image.id + ".json", image.config + b" ")), \
+            "content is sha256:"
+        lie = bytearray(image.docker20([0, 1, 2]).bytes())
+        at = lie.index(tars[0]) - 512
+        lie[at + 124:at + 136] = b"%011o\0" % 1024
+        lie[at + 148:at + 156] = b" " * 8
+        lie[at + 148:at + 156] = b"%06o\0 " % sum(lie[at:at + 512])
+        yield "size", bytes(lie), "archive|header|tar"
+
+    def refused(self, why, message, uri, env):
+        for command in ("import", "load"):
+            r = self.enroot(command, uri, env=env)
+            self.assertEqual((r.status, r.out, r.err.count("[ERROR]")), (1, "", 1), (why, r))
+            self.assertRegex(r.err, message, why)
+            self.assertEqual(os.listdir(self.work) + os.listdir(self.path("data")) + [
+                n for n in os.listdir(self.path("tmp")) if n not in ("run", "sock")], [], why)
+
+    def test_each_gives_one_error_and_leaves_nothing(self):
+        env = {"DOCKER_HOST": "unix://" + self.path("tmp", "sock")}
+        uri = "dockerd://" + self.image.tag
+        for why, archive, message in self.mutations():
+            with engine.Engine(self.path("tmp", "sock")) as e:
+                e.serve(self.image, archive)
+                self.refused(why, message, uri, env)
+        data = self.image.docker20().bytes()
+        for fault, how, message in (
+                ("get", lambda h: (h.answer(200, data[:30_000], len(data)),
+                                   setattr(h, "close_connection", True)), "connection lost after 30000 bytes"),
+                ("get", lambda h: h.answer(500, b'{"message":"disk full"}'), "disk full"),
+                ("json", lambda h: h.answer(200, b"[]"), "image.Id is missing"),
+                ("json", lambda h: h.answer(403, b'{"message":"not for you"}'), "not for you")):
+            with engine.Engine(self.path("tmp", "sock")) as e:
+                e.serve(self.image, data)
+                e.faults[fault] = how
+                self.refused(message, message, uri, env)
+        with engine.Engine(self.path("tmp", "sock")) as e:
+            e.serve(self.image, data)
+            self.refused("unknown", "No such image: nope:1", "dockerd://nope:1", env)
+            # And the honest one, in every order of its layers, is the same file.
+            files = set()
+            for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+                e.serve(self.image, self.image.docker20(list(order)))
+                self.good("import", "-o", "x", uri, env=env)
+                with open(self.path("work", "x"), "rb") as f:
+                    files.add(f.read())
+                os.unlink(self.path("work", "x"))
+            self.assertEqual(len(files), 1)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="imbrex-link-") as links:
         Case.program = os.path.join(links, "enroot")
         os.symlink(IMBREX, Case.program)
-        names = unittest.defaultTestLoader.getTestCaseNames(Network)
-        suite = unittest.TestSuite(Network(n) for n in names if not ONLY or n in ONLY)
+        names = unittest.defaultTestLoader.getTestCaseNames
+        suite = unittest.TestSuite(c(n) for c in (Network, Interrupted, Hostile) for n in names(c)
+                                   if not ONLY or n in ONLY or c.__name__ in ONLY)
         sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())
 
 

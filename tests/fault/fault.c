@@ -22,6 +22,7 @@ int main(int argc, char **argv)
 		{ "order", test_order },
 		{ "space", test_space },
 		{ "races", test_races },
+		{ "rootfs", test_rootfs },
 	};
 	struct world w;
 	size_t i;

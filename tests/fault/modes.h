@@ -10,5 +10,6 @@ void test_crash(const struct world *w);    /* the process dies */
 void test_order(const struct world *w);    /* the power goes */
 void test_space(const struct world *w);    /* the disk is full */
 void test_races(const struct world *w);    /* others work on the same store */
+void test_rootfs(const struct world *w);   /* the first two, where there is no store */
 
 #endif

@@ -12,8 +12,24 @@
 
 /* ---- create ---------------------------------------------------------------------------- */
 
+struct creation {
+	const char *image, *path;
+};
+
+static int extract(void *arg)
+{
+	const struct creation *c = arg;
+	struct imbrex_error err = { 0 };
+
+	return imbrex_squashfs_extract(
+		       c->image, c->path, enroot_number("ENROOT_MAX_PROCESSORS", 0), &err) < 0
+		       ? enroot_fail(&err)
+		       : EXIT_SUCCESS;
+}
+
 static int create_dir(struct enroot *e, const char *image, const char *path)
 {
+	struct creation c = { .image = image, .path = path };
 	struct imbrex_error err = { 0 };
 	struct stat st;
 
@@ -24,10 +40,7 @@ static int create_dir(struct enroot *e, const char *image, const char *path)
 			return enroot_fail(&err);
 	}
 	enroot_info("Extracting squashfs filesystem...");
-	return imbrex_squashfs_extract(
-		       image, path, enroot_number("ENROOT_MAX_PROCESSORS", 0), &err) < 0
-		       ? enroot_fail(&err)
-		       : EXIT_SUCCESS;
+	return enroot_supervise(extract, &c, getenv("ENROOT_DATA_PATH"));
 }
 
 /* What kind of file an image is: 1 squashfs, 2 pointer, 3 ZFS stream, 0: message printed. */
@@ -106,15 +119,11 @@ static int run_create(struct enroot *e)
 
 static int export_dir(struct enroot *e, const char *path, const char *file)
 {
-	struct imbrex_squashfs_opts opts = {
-		.leave_placeholders = true,
-		.replace = e->args.force,
-	};
 	struct stat st;
 
 	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return enroot_error("No such file or directory: %s", path);
-	return enroot_squash(path, file, &opts);
+	return enroot_export(path, file, e->args.force);
 }
 
 static int run_export(struct enroot *e)

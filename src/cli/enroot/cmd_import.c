@@ -3,9 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "base/hex.h"
 #include "cli/enroot/enroot.h"
 
 #define AT(member) offsetof(struct enroot_args, member)
@@ -37,43 +35,38 @@ static int output_path(const char *given, const char *fallback, bool force, char
 
 /* ---- import ---------------------------------------------------------------------------- */
 
+/* What a supervised process is to do. */
+struct job {
+	struct enroot *e;
+	const struct enroot_uri *u;
+	struct enroot_source *source;
+	const char *path;
+};
+
+static int do_import(void *arg)
+{
+	const struct job *j = arg;
+	AUTO_SQUASH squash = { .opts = { .all_root = true } };
+	struct imbrex_error err = { 0 };
+	int status = enroot_squash_options(&squash);
+
+	if (status == 0)
+		status = enroot_reach(j->e, j->u);
+	if (status != 0)
+		return status;
+	return imbrex_squashfs_import(j->source->text, j->path, getenv("ENROOT_TEMP_PATH"),
+		       &j->source->opts, &squash.opts, NULL, &err) < 0
+		       ? enroot_source_fail(j->source, &err)
+		       : EXIT_SUCCESS;
+}
+
 static int import_squashfs(struct enroot *e, const struct enroot_uri *u, const char *file)
 {
 	AUTO_SOURCE_ENROOT source = { 0 };
-	struct imbrex_rootfs_facts facts = { 0 };
-	struct imbrex_error err = { 0 };
-	AUTO_FREE char *dir = NULL;
-	char digits[11];
-	struct timespec start;
-	int64_t start_sec;
-	int status;
+	struct job j = { .e = e, .u = u, .source = &source, .path = file };
+	int status = enroot_source_init(e, u, e->operands[0], &source);
 
-	status = enroot_source_init(e, u, e->operands[0], &source);
-	if (status == 0)
-		status = enroot_reach(e, u);
-	if (status != 0)
-		return status;
-	if (random_digits(digits) < 0 || clock_gettime(CLOCK_REALTIME, &start) < 0)
-		return enroot_error("no random numbers or no clock");
-	dir = format_text("%s/enroot.%s", getenv("ENROOT_TEMP_PATH"), digits);
-	if (!dir)
-		return no_memory();
-	/* File systems may keep a coarser time. */
-	start_sec = start.tv_sec - 1;
-	if (imbrex_rootfs_import(source.text, dir, &source.opts, &facts, &err) < 0)
-		return enroot_source_fail(&source, &err);
-	{
-		struct imbrex_squashfs_opts opts = {
-			.made_after = &start_sec,
-			.made_time_sec = facts.created_sec,
-		};
-
-		status = enroot_squash(dir, file, &opts);
-	}
-	imbrex_rootfs_facts_done(&facts);
-	if (imbrex_rootfs_remove(dir, &err) < 0 && status == 0)
-		status = enroot_fail(&err);
-	return status;
+	return status ? status : enroot_supervise(do_import, &j, getenv("ENROOT_TEMP_PATH"));
 }
 
 static int run_import(struct enroot *e)
@@ -120,18 +113,30 @@ static int run_import(struct enroot *e)
 
 /* ---- load ------------------------------------------------------------------------------ */
 
+static int do_load(void *arg)
+{
+	const struct job *j = arg;
+	struct imbrex_error err = { 0 };
+	int status = enroot_reach(j->e, j->u);
+
+	if (status != 0)
+		return status;
+	return imbrex_rootfs_import(j->source->text, j->path, &j->source->opts, NULL, &err) < 0
+		       ? enroot_source_fail(j->source, &err)
+		       : EXIT_SUCCESS;
+}
+
 static int load_dir(struct enroot *e, const struct enroot_uri *u, const char *name)
 {
 	AUTO_SOURCE_ENROOT source = { 0 };
 	AUTO_FREE char *path = NULL;
+	struct job j = { .e = e, .u = u, .source = &source };
 	struct imbrex_error err = { 0 };
 	struct stat st;
 	int status = enroot_container_path(name, &path);
 
 	if (status == 0)
 		status = enroot_source_init(e, u, e->operands[0], &source);
-	if (status == 0)
-		status = enroot_reach(e, u);
 	if (status != 0)
 		return status;
 	if (lstat(path, &st) == 0) {
@@ -142,9 +147,8 @@ static int load_dir(struct enroot *e, const struct enroot_uri *u, const char *na
 	}
 	source.opts.strip_setid = true;
 	source.loading = true;
-	if (imbrex_rootfs_import(source.text, path, &source.opts, NULL, &err) < 0)
-		return enroot_source_fail(&source, &err);
-	return EXIT_SUCCESS;
+	j.path = path;
+	return enroot_supervise(do_load, &j, getenv("ENROOT_DATA_PATH"));
 }
 
 static int run_load(struct enroot *e)

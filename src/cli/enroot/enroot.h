@@ -206,8 +206,28 @@ int enroot_source_fail(const struct enroot_source *s, const struct imbrex_error 
 /* Become who can read the source. 0, or an exit status. */
 int enroot_reach(struct enroot *e, const struct enroot_uri *u);
 #define AUTO_SOURCE_ENROOT __attribute__((cleanup(enroot_source_done))) struct enroot_source
-/* Write a directory as squashfs with the settings of the configuration. */
-int enroot_squash(const char *dir, const char *file, struct imbrex_squashfs_opts *opts);
+/* How squashfs files are made, by the settings of the configuration. Not to be copied. */
+struct enroot_squash {
+	struct imbrex_squashfs_opts opts;
+	struct strv words;
+	int64_t time_sec;
+};
+int enroot_squash_options(struct enroot_squash *ret);
+static inline void cleanup_squash(struct enroot_squash *s)
+{
+	strv_done(&s->words);
+}
+#define AUTO_SQUASH __attribute__((cleanup(cleanup_squash))) struct enroot_squash
+/* A container's directory becomes a file. */
+int enroot_export(const char *dir, const char *file, bool replace);
+
+/*
+ * Do work that makes something in the directory `place` so that nothing is left there whoever ends
+ * it: in a process of its own, behind which this one cleans up, and then dies of the same signal.
+ */
+int enroot_supervise(int (*work)(void *arg), void *arg, const char *place);
+/* The supervised process ends with its supervisor. Again after a change of user namespace. */
+void enroot_end_with_parent(void);
 /* "Do you really want to delete PATH? [y/N] ": 1 yes, 0 no, -1 end of input. */
 int enroot_confirm(const char *path);
 

@@ -218,7 +218,10 @@ int enroot_reach(struct enroot *e, const struct enroot_uri *u)
 
 	if (u->scheme != SCHEME_PODMAN || enroot_setting("CONTAINER_HOST"))
 		return 0;
-	return cli_enter_userns(e->cli, &err) < 0 ? enroot_fail(&err) : 0;
+	if (cli_enter_userns(e->cli, &err) < 0)
+		return enroot_fail(&err);
+	enroot_end_with_parent();
+	return 0;
 }
 
 void enroot_source_done(struct enroot_source *s)
@@ -234,27 +237,35 @@ void enroot_source_done(struct enroot_source *s)
 
 /* ---- squashfs -------------------------------------------------------------------------- */
 
-int enroot_squash(const char *dir, const char *file, struct imbrex_squashfs_opts *opts)
+int enroot_squash_options(struct enroot_squash *ret)
 {
 	const char *epoch = enroot_setting("SOURCE_DATE_EPOCH");
-	struct imbrex_error err = { 0 };
-	AUTO_STRV words = { 0 };
-	int64_t sec;
 	char *end;
 
-	if (enroot_words(enroot_setting("ENROOT_SQUASH_OPTIONS"), &words) < 0)
+	if (enroot_words(enroot_setting("ENROOT_SQUASH_OPTIONS"), &ret->words) < 0)
 		return enroot_error("out of memory");
-	opts->options = (const char *const *)words.items;
-	opts->processors = enroot_number("ENROOT_MAX_PROCESSORS", 0);
-	opts->all_root = true;
+	ret->opts.options = (const char *const *)ret->words.items;
+	ret->opts.processors = enroot_number("ENROOT_MAX_PROCESSORS", 0);
+	ret->opts.all_root = true;
 	if (epoch) {
-		sec = strtoll(epoch, &end, 10);
+		ret->time_sec = strtoll(epoch, &end, 10);
 		if (*end || end == epoch)
 			return enroot_error("Invalid argument: SOURCE_DATE_EPOCH=%s", epoch);
-		opts->time_sec = &sec;
+		ret->opts.time_sec = &ret->time_sec;
 	}
+	return 0;
+}
+
+int enroot_export(const char *dir, const char *file, bool replace)
+{
+	AUTO_SQUASH squash = { .opts = { .leave_placeholders = true, .replace = replace } };
+	struct imbrex_error err = { 0 };
+	int status = enroot_squash_options(&squash);
+
+	if (status != 0)
+		return status;
 	enroot_info("Creating squashfs filesystem...");
-	return imbrex_squashfs_create(dir, file, opts, &err) < 0 ? enroot_fail(&err) : 0;
+	return imbrex_squashfs_create(dir, file, &squash.opts, &err) < 0 ? enroot_fail(&err) : 0;
 }
 
 /* ---- the question ---------------------------------------------------------------------- */

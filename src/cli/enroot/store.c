@@ -260,10 +260,6 @@ static int find_container(struct imbrex_store *s, const char *name, char **ret_i
 
 int store_export(struct enroot *e, const char *name, const char *file)
 {
-	struct imbrex_squashfs_opts opts = {
-		.leave_placeholders = true,
-		.replace = e->args.force,
-	};
 	const struct imbrex_mount_opts mount = { .read_only = true };
 	struct imbrex_error err = { 0 };
 	AUTO_STORE *s = NULL;
@@ -277,7 +273,7 @@ int store_export(struct enroot *e, const char *name, const char *file)
 		return status;
 	if (imbrex_mount(s, id, &mount, &path, &err) < 0)
 		return enroot_fail(&err);
-	status = enroot_squash(path, file, &opts);
+	status = enroot_export(path, file, e->args.force);
 	if (imbrex_unmount(s, id, /* all= */ false, NULL, &err) < 0 && status == 0)
 		status = enroot_fail(&err);
 	return status;

@@ -300,10 +300,6 @@ int zfs_load(struct enroot *e, const struct enroot_uri *u, const char *typed, co
 
 int zfs_export(struct enroot *e, const char *name, const char *file)
 {
-	struct imbrex_squashfs_opts opts = {
-		.leave_placeholders = true,
-		.replace = e->args.force,
-	};
 	struct imbrex_error err = { 0 };
 	AUTO_TEMPLATES *t = NULL;
 	AUTO_FREE char *path = NULL;
@@ -313,7 +309,7 @@ int zfs_export(struct enroot *e, const char *name, const char *file)
 		return status;
 	if (imbrex_clone_mount(t, name, &path, &err) < 0)
 		return enroot_fail(&err);
-	return enroot_squash(path, file, &opts);
+	return enroot_export(path, file, e->args.force);
 }
 
 int zfs_remove(struct enroot *e, const char *name)
