@@ -266,6 +266,12 @@ class Network(Case):
         self.assertIn("[WARN] Image architecture doesn't match the requested one: amd64 != arm64\n", r.err)
 
 
+def deaf_to_nothing():
+    """Signals as a terminal's programs have them, whatever has started the tests."""
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, signal.SIG_DFL)
+
+
 class Interrupted(Case):
     """Whoever ends an import, a load or a creation, nothing stays behind."""
 
@@ -284,7 +290,7 @@ class Interrupted(Case):
     def start(self, *args, **env):
         return subprocess.Popen([self.program, *args], env=self.env(**env), cwd=self.work,
                                 executable=self.program, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                stdin=subprocess.DEVNULL, text=True)
+                                stdin=subprocess.DEVNULL, text=True, preexec_fn=deaf_to_nothing)
 
     def stalled(self, *args):
         """A command that waits for a registry in the middle of a layer, its tree begun or not."""
@@ -342,7 +348,7 @@ class Interrupted(Case):
         # All of a terminal's processes at once, as ^C does it.
         p = subprocess.Popen([self.program, "create", "-n", "box", "image.sqsh"], env=self.env(),
                              cwd=self.work, executable=self.program, stderr=subprocess.DEVNULL,
-                             start_new_session=True)
+                             start_new_session=True, preexec_fn=deaf_to_nothing)
         self.wait_for(lambda: self.temporaries(self.path("data")), p)
         os.killpg(p.pid, signal.SIGINT)
         self.assertEqual((p.wait(60), self.left()), (-signal.SIGINT, []))
