@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/str.h"
+#include "image/document.h"
 #include "image/early.h"
 #include "image/layer.h"
 #include "image/open.h"
@@ -28,9 +28,6 @@
 #include "os/pool.h"
 #include "store/image.h"
 #include "store/txn.h"
-#include "stream/buffer.h"
-#include "stream/digest.h"
-#include "stream/exact.h"
 
 struct pull {
 	struct imbrex_store *s;
@@ -159,23 +156,8 @@ static int open_source(struct pull *p, const char *text, struct imbrex_error *er
 static int fetch_config(struct pull *p, struct imbrex_error *err)
 {
 	const struct oci_descriptor *d = &p->manifest.config;
-	AUTO_SINK struct sink *end = NULL;
-	AUTO_SINK struct sink *digest = NULL;
-	AUTO_SINK struct sink *chain = NULL;
-	int r;
+	int r = image_fetch_document(p->source, d, &p->config_text, err);
 
-	r = buffer_sink_new(LIMIT_CONFIG_BYTES, &p->config_text, &end, err);
-	if (r < 0)
-		return r;
-	r = digest_sink_new(d->digest.algorithm, &d->digest, NULL, end, &digest, err);
-	if (r < 0)
-		return r;
-	end = NULL;
-	r = exact_sink_new(d->size_bytes, digest, &chain, err);
-	if (r < 0)
-		return r;
-	digest = NULL;
-	r = p->source->ops->blob(p->source, d, chain, err);
 	return r < 0 ? wrap(err, r, "image configuration %s", digest_short(&d->digest)) : 0;
 }
 

@@ -9,13 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
+#include "image/document.h"
 #include "image/sibling.h"
 #include "oci/config.h"
 #include "oci/manifest.h"
-#include "stream/buffer.h"
-#include "stream/digest.h"
-#include "stream/exact.h"
 #include "transport/open.h"
 
 struct helper {
@@ -45,28 +42,6 @@ static void helper_done(struct helper *h)
 	str_done(&h->config_text);
 }
 
-static int fetch(
-	struct helper *h, const struct oci_descriptor *d, struct str *ret, struct imbrex_error *err)
-{
-	AUTO_SINK struct sink *end = NULL;
-	AUTO_SINK struct sink *digest = NULL;
-	AUTO_SINK struct sink *chain = NULL;
-	int r;
-
-	r = buffer_sink_new(LIMIT_CONFIG_BYTES, ret, &end, err);
-	if (r < 0)
-		return r;
-	r = digest_sink_new(d->digest.algorithm, &d->digest, NULL, end, &digest, err);
-	if (r < 0)
-		return r;
-	end = NULL;
-	r = exact_sink_new(d->size_bytes, digest, &chain, err);
-	if (r < 0)
-		return r;
-	digest = NULL;
-	return h->source->ops->blob(h->source, d, chain, err);
-}
-
 static int open_image(struct helper *h, struct imbrex_error *err)
 {
 	struct source_opts so = { .docker = { .partial_dirfd = -EBADF } };
@@ -85,7 +60,7 @@ static int open_image(struct helper *h, struct imbrex_error *err)
 		r = oci_manifest_parse(h->docs.media_type, str_text(&h->docs.manifest),
 			h->docs.manifest.len, &h->manifest, err);
 	if (r == 0)
-		r = fetch(h, &h->manifest.config, &h->config_text, err);
+		r = image_fetch_document(h->source, &h->manifest.config, &h->config_text, err);
 	if (r == 0)
 		r = oci_config_parse(
 			str_text(&h->config_text), h->config_text.len, &h->config, err);

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "driver/apply.h"
 #include "format/tar/reader.h"
+#include "image/document.h"
 #include "image/import.h"
 #include "image/newdir.h"
 #include "image/runfiles.h"
@@ -31,7 +32,6 @@
 #include "os/fd.h"
 #include "os/pool.h"
 #include "store/rootless.h"
-#include "stream/buffer.h"
 #include "stream/compress.h"
 #include "stream/detect.h"
 #include "stream/digest.h"
@@ -116,23 +116,8 @@ static int fetch_manifest(struct import *im, struct imbrex_error *err)
 static int fetch_config(struct import *im, struct imbrex_error *err)
 {
 	const struct oci_descriptor *d = &im->manifest.config;
-	AUTO_SINK struct sink *end = NULL;
-	AUTO_SINK struct sink *digest = NULL;
-	AUTO_SINK struct sink *chain = NULL;
-	int r;
+	int r = image_fetch_document(im->source, d, &im->config_text, err);
 
-	r = buffer_sink_new(LIMIT_CONFIG_BYTES, &im->config_text, &end, err);
-	if (r < 0)
-		return r;
-	r = digest_sink_new(d->digest.algorithm, &d->digest, NULL, end, &digest, err);
-	if (r < 0)
-		return r;
-	end = NULL;
-	r = exact_sink_new(d->size_bytes, digest, &chain, err);
-	if (r < 0)
-		return r;
-	digest = NULL;
-	r = im->source->ops->blob(im->source, d, chain, err);
 	return r < 0 ? wrap(err, r, "image configuration %s", digest_short(&d->digest)) : 0;
 }
 
